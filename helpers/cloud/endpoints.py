@@ -1,0 +1,211 @@
+"""Deploy the two endpoints of the course and wait until they serve."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from helpers.cloud.images import host_image
+from helpers.cloud.ledger import Ledger
+from helpers.cloud.prices import has_gpu, price_per_hour
+from helpers.cloud.session import Cloud
+from helpers.errors import ServiceError
+
+VARIANT = "AllTraffic"
+MAX_REQUEST_BYTES = 512 * 1024**2
+STARTUP_S = 1800
+
+
+@dataclass(frozen=True, kw_only=True)
+class Deployment:
+    """The three resources that make an endpoint; the course gives them one name."""
+
+    endpoint: str
+    config: str
+    model: str
+    price_per_hour: float
+
+
+def deploy_async(
+    cloud: Cloud,
+    ledger: Ledger,
+    *,
+    name: str,
+    image: str,
+    model_data: str | Path,
+    instance_type: str,
+    success_topic: str = "",
+    error_topic: str = "",
+    max_concurrent: int = 1,
+    environment: Mapping[str, str] | None = None,
+    instance_count: int = 1,
+) -> Deployment:
+    """Create an asynchronous endpoint and return at once; see ``wait_in_service``.
+
+    ``model_data`` is an S3 location or a local archive, which is uploaded first. The endpoint
+    works on ``max_concurrent`` requests per instance at a time and writes below
+    ``cloud.uri("async", name)``. Raises ``ServiceError`` when AWS refuses.
+    """
+    full = cloud.name(name)
+    if isinstance(model_data, Path):
+        _record_prefix(cloud, ledger)
+        model_data = cloud.upload(model_data, "models", f"{full}.tar.gz")
+    topics = {"SuccessTopic": success_topic, "ErrorTopic": error_topic}
+    outputs = {
+        "S3OutputPath": cloud.uri("async", full, "output"),
+        "S3FailurePath": cloud.uri("async", full, "failure"),
+        "NotificationConfig": {key: arn for key, arn in topics.items() if arn},
+    }
+    return _deploy(
+        cloud,
+        ledger,
+        full,
+        container={
+            "Image": image,
+            "ModelDataUrl": model_data,
+            # DJL takes 64 MB by default, less than a dozen photos straight from a phone.
+            "Environment": {
+                "SERVING_MAX_REQUEST_SIZE": str(MAX_REQUEST_BYTES),
+                **(environment or {}),
+            },
+        },
+        instance_type=instance_type,
+        instance_count=instance_count,
+        more={
+            "AsyncInferenceConfig": {
+                "ClientConfig": {"MaxConcurrentInvocationsPerInstance": max_concurrent},
+                "OutputConfig": outputs,
+            }
+        },
+    )
+
+
+def deploy_multi_model(
+    cloud: Cloud,
+    ledger: Ledger,
+    *,
+    name: str,
+    image: str,
+    model_prefix: str,
+    instance_type: str,
+    environment: Mapping[str, str] | None = None,
+    instance_count: int = 1,
+) -> Deployment:
+    """Create a multi-model endpoint on every archive below ``model_prefix``, and return at once.
+
+    Raises ``ServiceError`` when AWS refuses.
+    """
+    return _deploy(
+        cloud,
+        ledger,
+        cloud.name(name),
+        container={
+            "Image": image,
+            "Mode": "MultiModel",
+            "ModelDataUrl": f"{model_prefix.rstrip('/')}/",
+            # An endpoint's /dev/shm holds 64 MB: at Triton's 16 MB default, four avatars.
+            "Environment": {
+                "SAGEMAKER_TRITON_SHM_DEFAULT_BYTE_SIZE": "1048576",
+                **(environment or {}),
+            },
+        },
+        instance_type=instance_type,
+        instance_count=instance_count,
+        more={},
+    )
+
+
+def wait_in_service(cloud: Cloud, name: str, *, timeout_s: float = STARTUP_S) -> float:
+    """Wait until the endpoint serves; returns the seconds that took.
+
+    Raises ``ServiceError`` with AWS's reason when it fails, and after ``timeout_s``.
+    """
+    full, began = cloud.name(name), time.monotonic()
+    while True:
+        try:
+            found = cloud.client("sagemaker").describe_endpoint(EndpointName=full)
+        except ClientError as trouble:
+            raise _refused(f"the endpoint {full} is not there", trouble) from trouble
+        status, waited = found["EndpointStatus"], time.monotonic() - began
+        if status == "InService":
+            return waited
+        if status in ("Failed", "OutOfService", "Deleting"):
+            raise ServiceError(
+                f"the endpoint {full} is {status}",
+                found.get("FailureReason", ""),
+                "read its log with helpers.cloud.logs.read_logs, then clean up and deploy again",
+            )
+        if waited > timeout_s:
+            raise ServiceError(f"the endpoint {full} is still {status} after {timeout_s:.0f} s")
+        time.sleep(0.1 if cloud.local else 10)
+
+
+def _deploy(
+    cloud: Cloud,
+    ledger: Ledger,
+    full: str,
+    *,
+    container: dict[str, Any],
+    instance_type: str,
+    instance_count: int,
+    more: dict[str, Any],
+) -> Deployment:
+    sagemaker, price = cloud.client("sagemaker"), price_per_hour(instance_type, instance_count)
+    variant: dict[str, Any] = {
+        "VariantName": VARIANT,
+        "ModelName": full,
+        "InstanceType": instance_type,
+        "InitialInstanceCount": instance_count,
+        "ContainerStartupHealthCheckTimeoutInSeconds": STARTUP_S,
+    }
+    if host := host_image(container["Image"], gpu=has_gpu(instance_type)):
+        variant["InferenceAmiVersion"] = host
+    _record_prefix(cloud, ledger)
+    with _words(f"the model {full} cannot be created"), ledger.creating("model", full):
+        sagemaker.create_model(
+            ModelName=full,
+            PrimaryContainer=container,
+            ExecutionRoleArn=cloud.role_arn,
+            Tags=cloud.tags,
+        )
+    with (
+        _words(f"the endpoint configuration {full} cannot be created"),
+        ledger.creating("endpoint-config", full),
+    ):
+        sagemaker.create_endpoint_config(
+            EndpointConfigName=full, ProductionVariants=[variant], Tags=cloud.tags, **more
+        )
+    ledger.planned("log-group", f"/aws/sagemaker/Endpoints/{full}")
+    with (
+        _words(f"the endpoint {full} cannot be created"),
+        ledger.creating("endpoint", full, price_per_hour=price),
+    ):
+        sagemaker.create_endpoint(EndpointName=full, EndpointConfigName=full, Tags=cloud.tags)
+    return Deployment(endpoint=full, config=full, model=full, price_per_hour=price)
+
+
+def _record_prefix(cloud: Cloud, ledger: Ledger) -> None:
+    """Everything below the learner's prefix goes when the course is over."""
+    prefix = cloud.uri("")
+    if not any((e.kind, e.name) == ("s3-prefix", prefix) for e in ledger.open()):
+        ledger.planned("s3-prefix", prefix)
+
+
+@contextmanager
+def _words(what: str) -> Iterator[None]:
+    try:
+        yield
+    except ClientError as trouble:
+        raise _refused(what, trouble) from trouble
+
+
+def _refused(what: str, trouble: ClientError) -> ServiceError:
+    why = trouble.response["Error"].get("Message", str(trouble))
+    taken = "already existing" in why
+    return ServiceError(what, why, "clean up first, or choose another name" if taken else "")

@@ -1,0 +1,111 @@
+"""The ledger: what was created, written down before it was created.
+
+An append-only file, one JSON object per line. A program that is killed between the line and the
+call leaves a line too many, never a resource that nobody knows.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """A resource that may exist. Times are seconds since the epoch; ``created`` is ``None`` while
+    nobody has confirmed it. ``price_per_hour`` in US dollars."""
+
+    kind: str
+    name: str
+    price_per_hour: float = 0.0
+    planned: float = 0.0
+    created: float | None = None
+
+    @property
+    def cost(self) -> float:
+        """Dollars since it was created, at its hourly price."""
+        return self.price_per_hour * max(time.time() - (self.created or self.planned), 0) / 3600
+
+
+class Ledger:
+    """The file, shared by every notebook of a learner."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def planned(self, kind: str, name: str, *, price_per_hour: float = 0.0) -> None:
+        """Call before creating the resource."""
+        self._append("planned", kind, name, price_per_hour=price_per_hour)
+
+    def created(self, kind: str, name: str) -> None:
+        self._append("created", kind, name)
+
+    def removed(self, kind: str, name: str) -> None:
+        """The resource is gone, or was never made."""
+        self._append("removed", kind, name)
+
+    @contextmanager
+    def creating(self, kind: str, name: str, *, price_per_hour: float = 0.0) -> Iterator[None]:
+        """``planned`` before the block, ``created`` after it.
+
+        An exception strikes the line out again, unless an earlier line says that the resource
+        was there before; a killed process leaves the line.
+        """
+        known = any((entry.kind, entry.name) == (kind, name) for entry in self.open())
+        self.planned(kind, name, price_per_hour=price_per_hour)
+        try:
+            yield
+        except Exception:
+            if not known:
+                self.removed(kind, name)
+            raise
+        self.created(kind, name)
+
+    def open(self) -> list[Entry]:
+        """Every resource that may still exist, oldest first."""
+        found: dict[tuple[str, str], Entry] = {}
+        for line in self._lines():
+            key = line["kind"], line["name"]
+            if line["event"] == "removed":
+                found.pop(key, None)
+            elif line["event"] == "created" and key in found:
+                found[key] = replace(found[key], created=line["time"])
+            elif line["event"] == "planned" and key not in found:
+                found[key] = Entry(
+                    kind=key[0],
+                    name=key[1],
+                    price_per_hour=line.get("price_per_hour", 0.0),
+                    planned=line["time"],
+                )
+        return list(found.values())
+
+    def price_per_hour(self) -> float:
+        """Dollars that everything open costs in an hour."""
+        return sum(entry.price_per_hour for entry in self.open())
+
+    def _append(self, event: str, kind: str, name: str, **more: object) -> None:
+        line = {"time": time.time(), "event": event, "kind": kind, "name": name, **more}
+        self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
+        with os.fdopen(os.open(self.path, flags, 0o600), "ab", buffering=0) as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            # A writer that was killed may have left half a line: never glue ours to it.
+            file.write(f"\n{json.dumps(line)}\n".encode())
+            os.fsync(file.fileno())
+
+    def _lines(self) -> Iterator[dict]:
+        if not self.path.exists():
+            return
+        for text in self.path.read_text().splitlines():
+            try:
+                line = json.loads(text)
+            except ValueError:
+                continue
+            if isinstance(line, dict) and {"event", "kind", "name", "time"} <= line.keys():
+                yield line

@@ -1,0 +1,257 @@
+"""Where the calls go: AWS, or the local SageMaker on this machine."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import boto3
+import botocore.session
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+from helpers.cloud.ledger import Ledger
+from helpers.errors import ServiceError
+from helpers.settings import Settings
+
+if TYPE_CHECKING:
+    from helpers.local.statefile import LocalService
+
+COURSE_TAG, OWNER_TAG = "avatar-course", "avatar-owner"
+_TRUST = {
+    "Version": "2012-10-17",
+    "Statement": [
+        {
+            "Effect": "Allow",
+            "Principal": {"Service": "sagemaker.amazonaws.com"},
+            "Action": "sts:AssumeRole",
+        }
+    ],
+}
+
+
+class LocalSession(boto3.Session):
+    """A session whose every client talks to the local SageMaker.
+
+    Also when a library passes an address of its own, as the SageMaker SDK does for STS; and
+    whatever profiles, proxies and credentials this machine has, they are not read.
+    """
+
+    def __init__(self, service: LocalService) -> None:
+        self._url = service.url
+        unread = {
+            "profile": (None, None, None, None),
+            "config_file": (None, None, os.devnull, None),
+            "credentials_file": (None, None, os.devnull, None),
+        }
+        super().__init__(
+            aws_access_key_id=service.access_key,
+            aws_secret_access_key=service.secret_key,
+            region_name=service.region,
+            botocore_session=botocore.session.Session(session_vars=unread),
+        )
+
+    def client(self, *arguments: Any, **named: Any) -> Any:
+        return super().client(*arguments, **self._local(named))
+
+    def resource(self, *arguments: Any, **named: Any) -> Any:
+        return super().resource(*arguments, **self._local(named))
+
+    def _local(self, named: dict[str, Any]) -> dict[str, Any]:
+        ours = Config(proxies={}, s3={"addressing_style": "path"}, signature_version="v4")
+        given = named.get("config")
+        config = given.merge(ours) if given else ours
+        credentials = {"aws_access_key_id", "aws_secret_access_key", "aws_session_token"}
+        kept = {name: value for name, value in named.items() if name not in credentials}
+        return {**kept, "endpoint_url": self._url, "use_ssl": False, "config": config}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cloud:
+    """An account to work in: its session, region, bucket and the role that SageMaker assumes.
+
+    Every name, key and tag that the course makes in it carries the learner's namespace.
+    """
+
+    settings: Settings
+    session: boto3.Session
+    account: str
+    region: str
+    bucket: str
+    role_arn: str
+    _clients: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
+
+    @property
+    def local(self) -> bool:
+        return self.settings.backend == "local"
+
+    def client(self, name: str) -> Any:
+        """The boto3 client of a service; the same one each time."""
+        if name not in self._clients:
+            config = Config()
+            if name == "sagemaker-runtime":
+                # A real-time call may take 60 s; sent again, it would cost twice.
+                config = Config(read_timeout=75, retries={"total_max_attempts": 1})
+            self._clients[name] = self.session.client(name, config=config)
+        return self._clients[name]
+
+    def name(self, stem: str) -> str:
+        """The full name of a resource, at most 63 characters; a full name stays as it is.
+
+        Raises ``ServiceError`` for a stem that makes no valid name.
+        """
+        prefix = f"avatar-{self.settings.learner}-".lower()
+        full = stem if stem.startswith(prefix) else f"{prefix}{stem}"
+        if len(full) > 63 or not re.fullmatch("[a-zA-Z0-9](-*[a-zA-Z0-9])*", full):
+            raise ServiceError(
+                f"{full!r} is no name for a resource",
+                "SageMaker takes up to 63 letters, digits and hyphens",
+                "choose a shorter or plainer one",
+            )
+        return full
+
+    @property
+    def prefix(self) -> str:
+        """Where in the bucket everything of this learner lies."""
+        return f"avatar-course/{self.settings.learner}"
+
+    def uri(self, *parts: str) -> str:
+        """``s3://bucket/prefix/parts…``"""
+        return "/".join((f"s3://{self.bucket}", self.prefix, *parts))
+
+    @property
+    def tags(self) -> list[dict[str, str]]:
+        """Tags of everything that the course creates; clean-up finds it by them."""
+        return [
+            {"Key": COURSE_TAG, "Value": "personalised-avatars"},
+            {"Key": OWNER_TAG, "Value": self.settings.learner},
+        ]
+
+    def ledger(self) -> Ledger:
+        """The ledger of this learner and backend."""
+        return Ledger(self.settings.state / f"ledger-{self.settings.backend}.jsonl")
+
+    def upload(self, path: Path, *parts: str) -> str:
+        """Copy a file to ``uri(*parts)`` and return that."""
+        key = "/".join((self.prefix, *parts))
+        self.client("s3").upload_file(str(path), self.bucket, key)
+        return f"s3://{self.bucket}/{key}"
+
+
+def split_uri(uri: str) -> tuple[str, str]:
+    """``s3://bucket/key`` as (bucket, key). Raises ``ServiceError`` for anything else."""
+    bucket, _, key = uri.removeprefix("s3://").partition("/")
+    if not uri.startswith("s3://") or not bucket:
+        raise ServiceError(f"{uri!r} is no S3 location", "it must read s3://bucket/key")
+    return bucket, key
+
+
+def open_cloud(settings: Settings | None = None) -> Cloud:
+    """The account that the settings choose, ready to use: bucket and role are there.
+
+    Locally this starts the local SageMaker, or finds the one that runs. Raises ``ServiceError``
+    when there is no account, role or permission, and says which.
+    """
+    settings = settings or Settings.from_environment()
+    _opt_out_of_telemetry(settings)
+    session = _local_session(settings) if settings.backend == "local" else _aws_session(settings)
+    try:
+        account = session.client("sts").get_caller_identity()["Account"]
+        cloud = partial(
+            Cloud,
+            settings=settings,
+            session=session,
+            account=account,
+            region=settings.region,
+            bucket=f"sagemaker-{settings.region}-{account}",
+        )
+        role = _local_role(session) if settings.backend == "local" else _aws_role(session)
+        opened = cloud(role_arn=role)
+        _ensure_bucket(opened)
+    except (ClientError, BotoCoreError) as trouble:
+        raise ServiceError(
+            f"the {settings.backend} account cannot be used",
+            str(trouble),
+            "check the credentials, or set AVATAR_BACKEND=local to work without an account",
+        ) from trouble
+    return opened
+
+
+def _local_session(settings: Settings) -> boto3.Session:
+    from helpers.local.launch import start
+
+    session = LocalSession(start(settings))
+    # A library that makes its own clients must not reach a real account from a local course.
+    boto3.DEFAULT_SESSION = session
+    return session
+
+
+def _aws_session(settings: Settings) -> boto3.Session:
+    return boto3.Session(region_name=settings.region)
+
+
+def _local_role(session: boto3.Session) -> str:
+    iam = session.client("iam")
+    name = "avatar-course-execution"
+    return _existing_or(
+        lambda: iam.get_role(RoleName=name),
+        lambda: iam.create_role(RoleName=name, AssumeRolePolicyDocument=json.dumps(_TRUST)),
+        "NoSuchEntity",
+    )["Role"]["Arn"]
+
+
+def _aws_role(session: boto3.Session) -> str:
+    """The role that this notebook runs as, as ``get_execution_role`` finds it."""
+    arn = session.client("sts").get_caller_identity()["Arn"]
+    if ":assumed-role/" not in arn:
+        raise ServiceError(
+            "there is no execution role",
+            "the caller is a user, and SageMaker needs a role to assume",
+            "run inside SageMaker Studio, or assume the course's execution role first",
+        )
+    name = arn.split("/")[1]
+    return session.client("iam").get_role(RoleName=name)["Role"]["Arn"]
+
+
+def _ensure_bucket(cloud: Cloud) -> None:
+    """Create the bucket if it is missing; only then is it the course's to delete."""
+    s3 = cloud.client("s3")
+    try:
+        s3.head_bucket(Bucket=cloud.bucket)
+        return
+    except ClientError as trouble:
+        if trouble.response["Error"]["Code"] not in ("404", "NoSuchBucket"):
+            raise
+    place = {} if cloud.region == "us-east-1" else {"LocationConstraint": cloud.region}
+    options = {"CreateBucketConfiguration": place} if place else {}
+    with cloud.ledger().creating("bucket", cloud.bucket):
+        s3.create_bucket(Bucket=cloud.bucket, **options)
+        s3.put_bucket_tagging(Bucket=cloud.bucket, Tagging={"TagSet": cloud.tags})
+
+
+def _existing_or(get: Callable[[], Any], create: Callable[[], Any], missing: str) -> Any:
+    try:
+        return get()
+    except ClientError as trouble:
+        if trouble.response["Error"]["Code"] != missing:
+            raise
+    return create()
+
+
+def _opt_out_of_telemetry(settings: Settings) -> None:
+    """The SageMaker SDK reports every call home unless a file of its own says no."""
+    if "SAGEMAKER_USER_CONFIG_OVERRIDE" in os.environ:
+        return
+    settings.state.mkdir(parents=True, exist_ok=True, mode=0o700)
+    path = settings.state / "sagemaker-sdk.yaml"
+    path.write_text(
+        "SchemaVersion: '1.0'\n"
+        "SageMaker:\n  PythonSDK:\n    Modules:\n      TelemetryOptOut: true\n"
+    )
+    os.environ["SAGEMAKER_USER_CONFIG_OVERRIDE"] = str(path)

@@ -1,0 +1,118 @@
+"""The caller's side of the multi-model endpoint: V2 JSON, as the original notebook sends it."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from helpers import errors
+from helpers.errors import CourseError, GenerationError, ServiceError
+from helpers.hosting.picture import Painted
+
+CONTENT_TYPE = "application/octet-stream"
+_SPOKEN = re.compile(r"\b([A-Z][A-Za-z]*Error): (.+)", re.DOTALL)
+
+
+def encode_request(
+    prompt: str,
+    negative_prompt: str | None = None,
+    gen_args: Mapping[str, Any] | str | None = None,
+) -> bytes:
+    """Body of an invocation. ``gen_args`` are generation arguments or their JSON."""
+    if isinstance(gen_args, Mapping):
+        gen_args = json.dumps(dict(gen_args)) if gen_args else None
+    given = {"prompt": prompt, "negative_prompt": negative_prompt, "gen_args": gen_args}
+    return encode_inputs({name: text for name, text in given.items() if text is not None})
+
+
+def encode_inputs(inputs: Mapping[str, str]) -> bytes:
+    """V2 JSON of text tensors, each of shape [1, 1]."""
+    tensors = [
+        {"name": name, "shape": [1, 1], "datatype": "BYTES", "data": [text]}
+        for name, text in inputs.items()
+    ]
+    return json.dumps({"inputs": tensors}).encode("utf-8")
+
+
+def decode_output(body: bytes, name: str) -> str:
+    """The text of one output tensor.
+
+    Raises ``ServiceError`` when it is not there: Triton answers 200 with an empty list if a model
+    names its output wrongly, and does not compare shapes with the model's configuration.
+    """
+    try:
+        outputs = {one["name"]: one for one in json.loads(body)["outputs"]}
+        tensor = outputs[name]
+        if tensor["shape"] != [1, 1] or len(tensor["data"]) != 1:
+            raise KeyError(name)
+        return str(tensor["data"][0])
+    except (ValueError, KeyError, TypeError):
+        raise ServiceError(
+            f"The endpoint's answer has no output {name}",
+            "the target's model names or shapes its output otherwise",
+            "Check which target model you invoked",
+        ) from None
+
+
+def decode_response(body: bytes) -> Painted:
+    """The picture of an answer, with what its PNG says about it."""
+    return Painted.from_base64(decode_output(body, "generated_image"))
+
+
+class AvatarClient:
+    """Paints through ``invoke_endpoint``; ``runtime`` is a boto3 ``sagemaker-runtime`` client."""
+
+    def __init__(self, runtime: Any, endpoint_name: str) -> None:
+        self._runtime, self.endpoint_name = runtime, endpoint_name
+
+    def paint(
+        self, target_model: str, prompt: str, negative_prompt: str | None = None, **gen_args: Any
+    ) -> Painted:
+        """One picture by the avatar ``target_model``.
+
+        ``gen_args`` are those of ``GenerationRequest``: ``seed``, ``num_inference_steps``,
+        ``guidance_scale``, ``width``, ``height``, ``adapter_scale`` (0 paints as the base does).
+        Raises ``GenerationError`` (a refused request), ``AdapterError`` (another base, damaged)
+        and ``ServiceError`` (endpoint down, unknown target).
+        """
+        return decode_response(
+            self._invoke(target_model, encode_request(prompt, negative_prompt, gen_args))
+        )
+
+    def set_up(self, target_model: str = "model_setup.tar.gz") -> dict[str, Any]:
+        """Ask ``model_setup`` which base the endpoint shares."""
+        body = self._invoke(target_model, encode_inputs({"input_args": "hello"}))
+        return json.loads(decode_output(body, "output_message"))
+
+    def _invoke(self, target_model: str, body: bytes) -> bytes:
+        try:
+            answer = self._runtime.invoke_endpoint(
+                EndpointName=self.endpoint_name,
+                ContentType=CONTENT_TYPE,
+                Body=body,
+                TargetModel=target_model,
+            )
+        except ClientError as error:
+            raise spoken_error(error) from error
+        return answer["Body"].read()
+
+
+def spoken_error(error: ClientError) -> CourseError:
+    """The course's error for a refused invocation, of the kind that the model announced."""
+    said = str(error.response.get("OriginalMessage") or error)
+    try:
+        said = json.loads(said)["error"]
+    except (ValueError, KeyError, TypeError):
+        pass
+    if match := _SPOKEN.search(said):
+        kind = getattr(errors, match[1], None)
+        if isinstance(kind, type) and issubclass(kind, CourseError):
+            return kind(match[2].rstrip('"}\n '))
+    code = error.response.get("Error", {}).get("Code", "")
+    if code == "ModelError":
+        return GenerationError("The avatar could not paint", said)
+    return ServiceError("The endpoint refused the invocation", said)

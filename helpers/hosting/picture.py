@@ -1,0 +1,83 @@
+"""The answer of the painter: a picture, what is known about it, and both in one lossless PNG.
+
+The endpoint has one output, a picture. What the caller should know as well (the seed, the adapter,
+words that the text encoder did not read) travels in the PNG's own text chunks, where it also
+stays with the file as its provenance: the standard IPTC mark of AI-generated media, and ours.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import io
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from PIL import Image, PngImagePlugin, UnidentifiedImageError
+
+from helpers.errors import GenerationError
+
+CHUNK = "avatar"
+_AI_GENERATED = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
+_XMP = (
+    '<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF'
+    ' xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#"><rdf:Description rdf:about=""'
+    ' xmlns:Iptc4xmpExt="http://iptc.org/std/Iptc4xmpExt/2008-02-29/"'
+    f' Iptc4xmpExt:DigitalSourceType="{_AI_GENERATED}"/></rdf:RDF></x:xmpmeta>'
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Painted:
+    """A picture and its ``info``: prompt, negative_prompt, seed, steps, guidance, size, base,
+    base_hash, adapter_sha256 (``None`` for the base itself) and ``unread``: for each prompt the
+    words past the text encoder's window. Empty for a picture made by another service."""
+
+    image: Image.Image
+    info: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def unread(self) -> Mapping[str, list[str]]:
+        """Words that the text encoder did not read, by prompt; empty lists when all were."""
+        return self.info.get("unread", {})
+
+    def to_png(self) -> bytes:
+        """Lossless PNG with provenance. The same picture and info give the same bytes."""
+        chunks = PngImagePlugin.PngInfo()
+        chunks.add_itxt("Description", "AI generated")
+        chunks.add_itxt(CHUNK, json.dumps(self.info, sort_keys=True, ensure_ascii=False))
+        chunks.add_itxt("XML:com.adobe.xmp", _XMP)
+        buffer = io.BytesIO()
+        self.image.save(buffer, "PNG", pnginfo=chunks)
+        return buffer.getvalue()
+
+    def to_base64(self) -> str:
+        return base64.b64encode(self.to_png()).decode("ascii")
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> Painted:
+        """Read a PNG of ours, or any picture of another service (then ``info`` is empty).
+
+        Raises ``GenerationError`` if the bytes are no picture.
+        """
+        try:
+            image = Image.open(io.BytesIO(data), formats=("PNG", "JPEG"))
+            image.load()
+        except (UnidentifiedImageError, OSError, ValueError):
+            raise GenerationError(
+                "The answer holds no picture", "its bytes are neither PNG nor JPEG"
+            ) from None
+        try:
+            info = json.loads(image.info.get(CHUNK, "{}"))
+        except ValueError:
+            info = {}
+        return cls(image=image.convert("RGB"), info=info)
+
+    @classmethod
+    def from_base64(cls, text: str) -> Painted:
+        try:
+            return cls.from_bytes(base64.b64decode(text, validate=True))
+        except (binascii.Error, ValueError):
+            raise GenerationError("The answer holds no picture", "it is not base64") from None

@@ -1,0 +1,127 @@
+"""From an adapter (data, made by a trainer) to an archive of the multi-model endpoint (code).
+
+Whoever writes an endpoint's model prefix runs code for all of its users. So the trainer only
+writes adapters to a staging prefix, and this step, with rights of its own, verifies an adapter
+and puts our stub beside it. Keys are made here and never taken from a request.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import shutil
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from helpers.archives import pack
+from helpers.errors import AdapterError
+from helpers.hosting.identity import adapter_identity
+from helpers.settings import ROOT
+from helpers.tuning.adapter import (
+    EMBEDDINGS,
+    MANIFEST,
+    WEIGHTS,
+    Adapter,
+    check_base,
+    read_adapter,
+    unpack_adapter,
+)
+from helpers.tuning.bases import BaseModel
+
+STUB = ROOT / "training_service" / "sd_lora"
+SETUP = ROOT / "models" / "model_setup"
+SETUP_TARGET = "model_setup.tar.gz"
+
+
+def build_avatar_archive(adapter_folder: Path, path: Path) -> Path:
+    """Write the endpoint's archive of one avatar: ``sd_lora/`` with config, stub and adapter.
+
+    The same adapter and stub give the same bytes. Raises ``AdapterError`` for a damaged adapter.
+    """
+    read_adapter(adapter_folder)
+    return pack(_members(adapter_folder), path, compress=True)
+
+
+def build_setup_archive(path: Path) -> Path:
+    """Write the archive of ``model_setup``, the target that says which base is shared."""
+    return pack(_code("model_setup", SETUP), path, compress=True)
+
+
+def target_model(adapter: Adapter) -> str:
+    """The avatar's TargetModel: what the subject is, the adapter's hash and the stub's.
+
+    The stub's hash is part of the key because an endpoint never looks again at a key it has
+    cached: a corrected stub needs a new one.
+    """
+    subject = re.sub(r"[^a-z0-9]+", "-", adapter.manifest.class_noun.lower())
+    stub = hashlib.sha256(b"".join(data for _, data in sorted(_stub().items()))).hexdigest()
+    slug = subject.strip("-")[:24] or "avatar"
+    return f"avatars/{slug}-{adapter_identity(adapter.manifest)[:16]}-{stub[:6]}.tar.gz"
+
+
+def publish_avatar(s3: Any, adapter_uri: str, mme_uri: str, *, base: BaseModel, work: Path) -> str:
+    """Verify a staged adapter and publish it; returns its TargetModel.
+
+    ``adapter_uri`` is the archive a fine-tuning job left in staging, ``mme_uri`` the endpoint's
+    model prefix, ``work`` a folder for temporary files. Publishing twice changes nothing.
+
+    Raises ``AdapterError`` (damaged, or made for another base) and ``ArchiveError`` (unsafe);
+    nothing is written then.
+    """
+    work.mkdir(parents=True, exist_ok=True)
+    folder = Path(tempfile.mkdtemp(prefix="publish-", dir=work))
+    try:
+        bucket, key = split_uri(adapter_uri)
+        staged = s3.get_object(Bucket=bucket, Key=key)["Body"].read()
+        adapter = unpack_adapter(staged, folder / "adapter")
+        check_base(adapter, base)
+        target = target_model(adapter)
+        archive = build_avatar_archive(adapter.folder, folder / "avatar.tar.gz")
+        _put(s3, archive, mme_uri, target)
+        return target
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def publish_setup(s3: Any, mme_uri: str, *, work: Path) -> str:
+    """Publish ``model_setup.tar.gz``; returns its TargetModel."""
+    work.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="publish-", dir=work) as folder:
+        _put(s3, build_setup_archive(Path(folder) / SETUP_TARGET), mme_uri, SETUP_TARGET)
+    return SETUP_TARGET
+
+
+def split_uri(uri: str) -> tuple[str, str]:
+    """``s3://bucket/key`` to bucket and key. Raises ``AdapterError`` for anything else."""
+    parts = urlsplit(uri)
+    if parts.scheme != "s3" or not parts.netloc:
+        raise AdapterError("An S3 address is needed", "this one has another form")
+    return parts.netloc, parts.path.lstrip("/")
+
+
+def _put(s3: Any, archive: Path, mme_uri: str, target: str) -> None:
+    bucket, prefix = split_uri(mme_uri)
+    prefix = prefix.rstrip("/")
+    key = f"{prefix}/{target}" if prefix else target
+    s3.put_object(Bucket=bucket, Key=key, Body=archive.read_bytes())
+
+
+def _members(adapter_folder: Path) -> Mapping[str, Path | bytes]:
+    adapter = {
+        f"sd_lora/1/adapter/{name}": file
+        for name in (WEIGHTS, MANIFEST, EMBEDDINGS)
+        if (file := Path(adapter_folder) / name).exists()
+    }
+    return {**_stub(), **adapter}
+
+
+def _stub() -> dict[str, bytes]:
+    return _code("sd_lora", STUB)
+
+
+def _code(top: str, folder: Path) -> dict[str, bytes]:
+    names = ("config.pbtxt", "1/model.py")
+    return {f"{top}/{name}": (folder / name).read_bytes() for name in names}

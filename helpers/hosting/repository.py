@@ -1,0 +1,66 @@
+"""The model repository of the serving image: the shared base, its weights and our code."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+from helpers.packaging import helper_files
+from helpers.settings import ROOT
+from helpers.tuning.bases import BaseModel, open_base
+
+DOOR = ROOT / "models" / "avatar_base"
+ENTRY = "helpers.hosting.base"
+
+
+def build_base_repository(target: Path, base_folder: Path) -> Path:
+    """Write a Triton model repository with the one model ``avatar_base``; returns ``target``.
+
+    It holds ``avatar_base/config.pbtxt`` and, in version folder ``1``, the door ``model.py``, the
+    parts of ``helpers`` that it needs and the base's weights: what the extended Triton image of
+    the endpoint contains, on AWS and here. An older repository at ``target`` is replaced.
+
+    Raises ``BaseModelError`` when the base cannot be opened.
+    """
+    open_base(base_folder)
+    model = Path(target) / "avatar_base"
+    if model.exists():
+        shutil.rmtree(model)
+    version = model / "1"
+    version.mkdir(parents=True)
+    shutil.copy(DOOR / "config.pbtxt", model)
+    shutil.copy(DOOR / "1" / "model.py", version)
+    for name, file in helper_files(ENTRY).items():
+        copy = version / name
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(file, copy)
+    shutil.copytree(base_folder, version / "base")
+    return Path(target)
+
+
+def kept_base_repository(store: Path, base: BaseModel) -> Path:
+    """The model repository of ``base`` below the folder ``store``, built if it is not there yet.
+
+    Its folder is named by what is in it, base and code: a server that still runs an older one
+    never has files pulled from under it, and two builders at once make the same.
+    """
+    parts = [DOOR / "config.pbtxt", DOOR / "1" / "model.py", *helper_files(ENTRY).values()]
+    digest = hashlib.sha256(base.hash.encode())
+    for file in parts:
+        digest.update(file.read_bytes())
+    kept = Path(store) / f"avatar-base-{digest.hexdigest()[:16]}"
+    if not kept.exists():
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        fresh = Path(tempfile.mkdtemp(prefix="building-", dir=store))
+        try:
+            build_base_repository(fresh, base.folder)
+            os.rename(fresh, kept)
+        except OSError:
+            if not kept.exists():
+                raise
+        finally:
+            shutil.rmtree(fresh, ignore_errors=True)
+    return kept

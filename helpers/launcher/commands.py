@@ -1,0 +1,205 @@
+"""The commands of ``course.py``: each makes what it needs, then starts the course's own Python."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from helpers.cloud.ledger import Ledger
+from helpers.errors import CourseError, SetupError
+from helpers.launcher import checks, kernels
+from helpers.launcher.prepare import Launcher
+from helpers.local.launch import stop
+from helpers.settings import Settings
+
+AWS_LEDGER = "ledger-aws.jsonl"
+
+_STATE_FILES = ("service.*", "logs", "ledger-local.jsonl", "images.json*", "sagemaker-sdk.yaml")
+
+_CLEAN_UP = """
+from helpers.cloud.cleanup import clean_up
+from helpers.cloud.session import open_cloud
+
+cloud = open_cloud()
+report = clean_up(cloud, cloud.ledger())
+print(report)
+report.require_empty()
+"""
+
+
+def demo(launcher: Launcher, photos: Path | None) -> int:
+    if photos is not None and not photos.is_dir():
+        raise SetupError(f"{photos} is not a folder", next="name the folder that holds your photos")
+    python = launcher.prepare()
+    given = ["--photos", str(photos.resolve())] if photos else []
+    return launcher.run(python, "-m", "helpers.demo", *given, OMP_WAIT_POLICY="PASSIVE")
+
+
+def test(launcher: Launcher, selection: Sequence[str]) -> int:
+    python = launcher.prepare()
+    return checks.run(launcher.root, python, selection)
+
+
+def lab(launcher: Launcher, rest: Sequence[str], *, register: bool) -> int:
+    python = launcher.prepare()
+    server = kernels.running_server()
+    if server or register:
+        return _register(launcher, python, server or "your Jupyter server")
+    first = sorted(launcher.root.glob("notebooks/00_*.ipynb"))
+    target = first[0] if first else launcher.root
+    as_root = ["--allow-root"] if os.geteuid() == 0 else []  # JupyterLab asks root to say so
+    return launcher.run(
+        python, "-m", "jupyterlab", target, *as_root, *rest, JUPYTER_PREFER_ENV_PATH="1"
+    )
+
+
+def _register(launcher: Launcher, python: Path, server: str) -> int:
+    jupyter = kernels.server_jupyter(python)
+    done = kernels.register(
+        launcher.root, python, jupyter=jupyter, record=launcher.private / "kernels.json"
+    )
+    launcher.say(f"this is {server}, so no second one is started; its kernel `python3` now leads")
+    print(f"to {python} for notebooks in {launcher.root}, and where it led before for all others.")
+    for folder in done.folders:
+        print(f"  written: {folder}")
+    if not done.sure:
+        print(
+            "Whether the server finds it could not be checked. If a notebook's `import helpers`\n"
+            "fails, start the server with JUPYTER_PREFER_ENV_PATH=0 or choose this kernel by hand."
+        )
+    print("Next: open notebooks/00_start.ipynb; restart kernels that run already.")
+    print("To undo this: python3 course.py lab --unregister")
+    return 0
+
+
+def unregister(launcher: Launcher) -> int:
+    undone = kernels.unregister(launcher.root, launcher.private / "kernels.json")
+    for folder in undone:
+        print(f"put back as it was: {folder}")
+    if not undone:
+        print("no kernel of this course is registered")
+    return 0
+
+
+def clean(launcher: Launcher, *, everything: bool) -> int:
+    """End the local SageMaker, or on AWS delete every resource, then remove what can be remade.
+
+    Photos, pictures and reports stay; so does the ledger of what may still exist on AWS.
+    """
+    settings = Settings.from_environment()
+    print("the local SageMaker ended" if stop(settings) else "no local SageMaker was running")
+    if settings.backend == "aws":
+        if not launcher.course.python.exists():
+            raise SetupError(
+                "resources on AWS cannot be removed without the course's environment",
+                f"{launcher.course.folder} is not there",
+                "run python3 course.py demo once, then clean",
+            )
+        if code := launcher.run(launcher.course.python, "-c", _CLEAN_UP):
+            print("not everything could be removed, so no file was", file=sys.stderr)
+            return code
+    removed = [*remove_state(settings, launcher.root), *_remove_caches(launcher.root)]
+    if everything:
+        unregister(launcher)
+        for folder in (launcher.serving.folder, launcher.course.folder, launcher.private):
+            removed += _remove(folder)
+    for path in removed:
+        print(f"removed {path}")
+    print(f"kept: photos, pictures and reports{'' if everything else ', the environments'}")
+    if still := Ledger(settings.state / AWS_LEDGER).open():
+        print(
+            f"On AWS {len(still)} resources may still exist and cost money. To delete them:\n"
+            "  AVATAR_BACKEND=aws python3 course.py clean"
+        )
+    return 0
+
+
+def remove_state(settings: Settings, root: Path) -> list[Path]:
+    """Remove what the local SageMaker left. In a folder of the learner's choice (``AVATAR_STATE``)
+    only files of names that are known to be its own."""
+    if settings.state == root / ".local-sagemaker":
+        found = settings.state.glob("*")
+    else:
+        found = (path for name in _STATE_FILES for path in settings.state.glob(name))
+    return [gone for path in sorted(found) if path.name != AWS_LEDGER for gone in _remove(path)]
+
+
+def _remove_caches(root: Path) -> list[Path]:
+    caches = [root / name for name in (".pytest_cache", ".ruff_cache", ".hypothesis")]
+    for room in ("helpers", "models", "notebooks", "tests", "training_service"):
+        for name in ("__pycache__", ".ipynb_checkpoints"):
+            for folder in [*(root / room).rglob(name)]:
+                _remove(folder)
+    return [gone for path in caches for gone in _remove(path)]
+
+
+def _remove(path: Path) -> list[Path]:
+    """Remove a file or folder; the path, in a list, if there was one."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    elif path.exists() or path.is_symlink():
+        path.unlink()
+    else:
+        return []
+    return [path]
+
+
+def main(arguments: Sequence[str]) -> int:
+    parser = _parser()
+    given, rest = parser.parse_known_args(arguments)
+    if rest and given.command not in ("test", "lab"):
+        parser.error(f"unknown: {' '.join(rest)}")
+    launcher = Launcher()
+    try:
+        if given.command == "demo":
+            return demo(launcher, given.photos)
+        if given.command == "test":
+            return test(launcher, rest)
+        if given.command == "lab":
+            if given.unregister:
+                return unregister(launcher)
+            return lab(launcher, rest, register=given.register)
+        return clean(launcher, everything=given.all)
+    except CourseError as error:
+        for part in (error.what, error.why, error.next):
+            if part:
+                print(part, file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("\nstopped; the same command goes on from here", file=sys.stderr)
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="course.py",
+        description="Personalised avatars: photos in, a model that paints their subject out.",
+        allow_abbrev=False,
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="command")
+
+    def command(name: str, help: str, usage: str | None = None) -> argparse.ArgumentParser:
+        # No abbreviations: `clean --al` must not mean `clean --all`.
+        return commands.add_parser(name, help=help, usage=usage, allow_abbrev=False)
+
+    one = command("demo", help="ten photos to a gallery of avatars, end to end")
+    one.add_argument("--photos", type=Path, metavar="DIR", help="your own photos of one subject")
+    command(
+        "test",
+        "every check and test, notebooks included; anything after it goes to pytest alone",
+        usage="course.py test [what pytest should run, and its options]",
+    )
+    one = command("lab", help="JupyterLab at the first notebook")
+    one.add_argument(
+        "--register",
+        action="store_true",
+        help="register the kernel in another Jupyter even if none was recognised",
+    )
+    one.add_argument("--unregister", action="store_true", help="undo that")
+    one = command("clean", help="end the local SageMaker, delete what can be remade")
+    one.add_argument("--all", action="store_true", help="the environments and the kernel as well")
+    return parser

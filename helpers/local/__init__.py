@@ -1,0 +1,6 @@
+"""The local SageMaker: one background process that AWS clients talk to on this machine.
+
+``launch`` starts, finds and stops it; ``service`` is the process. Inside it ``front`` checks and
+routes every call: ``control_plane`` and ``data_plane`` are our own SageMaker, ``async_queue`` its
+queues, ``hosts`` and its neighbours the containers; everything else is answered by moto.
+"""

@@ -1,0 +1,250 @@
+"""SageMaker's control plane: models, endpoint configurations, endpoints and their tags.
+
+One method per operation, found by its name; requests arrive validated by ``wire``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from helpers.local.checks import check_async, check_model, check_variants
+from helpers.local.context import Context
+from helpers.local.endpoint import Endpoint
+from helpers.local.fleet import Variant
+from helpers.local.store import Record, Shelf, Tags, page
+from helpers.local.wire import Call, Refusal
+
+Members = dict[str, Any]
+
+
+class ControlPlane:
+    """The state of one SageMaker account and the operations on it."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self.models: Shelf[Record] = Shelf("model", self._arn("model"))
+        self.configs: Shelf[Record] = Shelf("endpoint configuration", self._arn("endpoint-config"))
+        self.endpoints: Shelf[Endpoint] = Shelf("endpoint", self._arn("endpoint"))
+        self.tags = Tags()
+
+    def answer(self, call: Call) -> Members:
+        """Do what a control-plane call asks. Raises ``Refusal``."""
+        operation = getattr(self, f"_{_snake(call.operation)}", None)
+        if operation is None:
+            raise Refusal(
+                "UnknownOperationException",
+                f"The local SageMaker does not answer {call.operation}.",
+            )
+        return operation(call.parameters)
+
+    def stop(self) -> None:
+        for endpoint in self.endpoints.all():
+            endpoint.stop()
+
+    def _create_model(self, asked: Members) -> Members:
+        name = asked["ModelName"]
+        arn = self._context.arn("model", name)
+        if self.models.find(name) is None:
+            check_model(self._context, asked)
+        self.models.add(Record(name=name, arn=arn, request=_without_tags(asked)))
+        self.tags.add(arn, asked.get("Tags", []))
+        return {"ModelArn": arn}
+
+    def _describe_model(self, asked: Members) -> Members:
+        model = self.models.get(asked["ModelName"])
+        return {
+            **model.request,
+            "ModelArn": model.arn,
+            "CreationTime": model.created,
+            "EnableNetworkIsolation": model.request.get("EnableNetworkIsolation", False),
+        }
+
+    def _list_models(self, asked: Members) -> Members:
+        found, token = page(self.models.all(), asked)
+        return {
+            "Models": [
+                {"ModelName": m.name, "ModelArn": m.arn, "CreationTime": _epoch(m)} for m in found
+            ],
+            "NextToken": token,
+        }
+
+    def _delete_model(self, asked: Members) -> Members:
+        self.tags.drop(self.models.remove(asked["ModelName"]).arn)
+        return {}
+
+    def _create_endpoint_config(self, asked: Members) -> Members:
+        name = asked["EndpointConfigName"]
+        arn = self._context.arn("endpoint-config", name)
+        if self.configs.find(name) is None:
+            for variant in check_variants(asked):
+                self.models.get(variant["ModelName"])
+            check_async(asked)
+        self.configs.add(Record(name=name, arn=arn, request=_without_tags(asked)))
+        self.tags.add(arn, asked.get("Tags", []))
+        return {"EndpointConfigArn": arn}
+
+    def _describe_endpoint_config(self, asked: Members) -> Members:
+        config = self.configs.get(asked["EndpointConfigName"])
+        return {
+            **config.request,
+            "EndpointConfigArn": config.arn,
+            "CreationTime": config.created,
+        }
+
+    def _list_endpoint_configs(self, asked: Members) -> Members:
+        found, token = page(self.configs.all(), asked)
+        return {
+            "EndpointConfigs": [
+                {
+                    "EndpointConfigName": c.name,
+                    "EndpointConfigArn": c.arn,
+                    "CreationTime": _epoch(c),
+                }
+                for c in found
+            ],
+            "NextToken": token,
+        }
+
+    def _delete_endpoint_config(self, asked: Members) -> Members:
+        self.tags.drop(self.configs.remove(asked["EndpointConfigName"]).arn)
+        return {}
+
+    def _create_endpoint(self, asked: Members) -> Members:
+        name = asked["EndpointName"]
+        endpoint = Endpoint(
+            context=self._context,
+            name=name,
+            arn=self._context.arn("endpoint", name),
+            config=self.configs.get(asked["EndpointConfigName"]),
+            build=self._variants,
+        )
+        self._variants(endpoint.config)
+        self.endpoints.add(endpoint)
+        self.tags.add(endpoint.arn, asked.get("Tags", []))
+        endpoint.begin()
+        return {"EndpointArn": endpoint.arn}
+
+    def _describe_endpoint(self, asked: Members) -> Members:
+        endpoint = self.endpoints.get(asked["EndpointName"])
+        return {
+            "EndpointName": endpoint.name,
+            "EndpointArn": endpoint.arn,
+            "EndpointConfigName": endpoint.config.name,
+            "ProductionVariants": [v.summary() for v in endpoint.variants] or None,
+            "EndpointStatus": endpoint.status,
+            "FailureReason": endpoint.failure,
+            "CreationTime": endpoint.created,
+            "LastModifiedTime": endpoint.modified,
+            "AsyncInferenceConfig": endpoint.asynchronous,
+        }
+
+    def _list_endpoints(self, asked: Members) -> Members:
+        status = asked.get("StatusEquals")
+        found, token = page(
+            self.endpoints.all(),
+            asked,
+            keep=lambda endpoint: status in (None, endpoint.status),
+            by={"Status": lambda endpoint: endpoint.status},
+        )
+        return {
+            "Endpoints": [
+                {
+                    "EndpointName": e.name,
+                    "EndpointArn": e.arn,
+                    "CreationTime": _epoch(e),
+                    "LastModifiedTime": e.modified.timestamp(),
+                    "EndpointStatus": e.status,
+                }
+                for e in found
+            ],
+            "NextToken": token,
+        }
+
+    def _update_endpoint(self, asked: Members) -> Members:
+        endpoint = self.endpoints.get(asked["EndpointName"])
+        config = self.configs.get(asked["EndpointConfigName"])
+        self._variants(config)
+        if bool(endpoint.asynchronous) != bool(config.request.get("AsyncInferenceConfig")):
+            raise Refusal(
+                "ValidationException",
+                "An endpoint cannot change between real-time and asynchronous inference.",
+            )
+        endpoint.update(config)
+        return {"EndpointArn": endpoint.arn}
+
+    def _update_endpoint_weights_and_capacities(self, asked: Members) -> Members:
+        endpoint = self.endpoints.get(asked["EndpointName"])
+        wanted = asked["DesiredWeightsAndCapacities"]
+        known = {variant.name for variant in endpoint.variants}
+        for change in wanted:
+            if change["VariantName"] not in known:
+                raise Refusal(
+                    "ValidationException",
+                    f"Variant {change['VariantName']} is not part of {endpoint.name}.",
+                )
+        check_variants({"ProductionVariants": wanted}, key="DesiredInstanceCount", least=0)
+        endpoint.scale(
+            {
+                c["VariantName"]: c["DesiredInstanceCount"]
+                for c in wanted
+                if "DesiredInstanceCount" in c
+            },
+            {c["VariantName"]: c["DesiredWeight"] for c in wanted if "DesiredWeight" in c},
+        )
+        return {"EndpointArn": endpoint.arn}
+
+    def _delete_endpoint(self, asked: Members) -> Members:
+        endpoint = self.endpoints.get(asked["EndpointName"])
+
+        def gone() -> None:
+            self.endpoints.remove(endpoint.name)
+            self.tags.drop(endpoint.arn)
+
+        endpoint.delete(gone)
+        return {}
+
+    def _add_tags(self, asked: Members) -> Members:
+        self._known(asked["ResourceArn"])
+        return {"Tags": self.tags.add(asked["ResourceArn"], asked["Tags"])}
+
+    def _list_tags(self, asked: Members) -> Members:
+        self._known(asked["ResourceArn"])
+        return {"Tags": self.tags.of(asked["ResourceArn"])}
+
+    def _delete_tags(self, asked: Members) -> Members:
+        self._known(asked["ResourceArn"])
+        self.tags.remove(asked["ResourceArn"], asked["TagKeys"])
+        return {}
+
+    def _known(self, arn: str) -> None:
+        shelves: tuple[Shelf[Any], ...] = (self.models, self.configs, self.endpoints)
+        if not any(item.arn == arn for shelf in shelves for item in shelf.all()):
+            raise Refusal("ValidationException", f'Could not find resource "{arn}".')
+
+    def _variants(self, config: Record) -> list[Variant]:
+        return [
+            Variant(
+                name=asked["VariantName"],
+                request=asked,
+                model=self.models.get(asked["ModelName"]),
+                count=asked["InitialInstanceCount"],
+                weight=asked.get("InitialVariantWeight", 1.0),
+            )
+            for asked in config.request["ProductionVariants"]
+        ]
+
+    def _arn(self, kind: str) -> Callable[[str], str]:
+        return lambda name: self._context.arn(kind, name)
+
+
+def _without_tags(asked: Members) -> Members:
+    return {name: value for name, value in asked.items() if name != "Tags"}
+
+
+def _epoch(item: Any) -> float:
+    return item.created.timestamp()
+
+
+def _snake(operation: str) -> str:
+    return "".join(f"_{c.lower()}" if c.isupper() else c for c in operation).lstrip("_")

@@ -1,0 +1,81 @@
+"""The front door: every request is checked, then goes to our SageMaker or to moto."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable, Iterable
+from typing import Any
+from xml.sax.saxutils import escape
+
+from werkzeug.wrappers import Request, Response
+
+from helpers.local.auth import Denied, Doorkeeper
+from helpers.local.control_plane import ControlPlane
+from helpers.local.data_plane import DataPlane
+from helpers.local.tagging import answer_tagging
+from helpers.local.wire import (
+    Refusal,
+    answer_control,
+    answer_refusal,
+    read_control_call,
+    read_runtime_call,
+)
+
+Wsgi = Callable[..., Iterable[bytes]]
+_XML_SERVICES = {"s3", "sns", "iam", "sts", "monitoring"}
+
+
+class Front:
+    """A WSGI application in front of moto's."""
+
+    def __init__(
+        self, *, doorkeeper: Doorkeeper, control: ControlPlane, data: DataPlane, moto: Wsgi
+    ) -> None:
+        self._doorkeeper, self._moto = doorkeeper, moto
+        self._control, self._data = control, data
+
+    def __call__(self, environ: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:
+        try:
+            service = self._doorkeeper.check(environ)
+        except Denied as denied:
+            return _refuse(environ, denied)(environ, start)
+        if service == "sagemaker":
+            return self._sagemaker(Request(environ))(environ, start)
+        if service == "tagging":
+            return answer_tagging(environ, self._control.tags, self._moto)(environ, start)
+        if environ["PATH_INFO"].startswith("/moto-api"):
+            # moto's own door for tests: it could forget everything, seed values, record calls.
+            return Response("not found", 404)(environ, start)
+        return self._moto(environ, start)
+
+    def _sagemaker(self, request: Request) -> Response:
+        try:
+            if "X-Amz-Target" in request.headers:
+                return answer_control(self._control.answer(read_control_call(request)))
+            return self._data.answer(read_runtime_call(request))
+        except Refusal as refusal:
+            return answer_refusal(refusal)
+        except Exception as trouble:
+            traceback.print_exc()
+            return answer_refusal(
+                Refusal("InternalFailure", f"{type(trouble).__name__}: {trouble}", status=500)
+            )
+
+
+def _refuse(environ: dict[str, Any], denied: Denied) -> Response:
+    """403 in the words of the service that was asked, as far as an unchecked request shows it."""
+    scope = environ.get("HTTP_AUTHORIZATION", "").partition("Credential=")[2].split("/")
+    service = (
+        scope[3]
+        if len(scope) > 3
+        else "s3"
+        if "X-Amz-Algorithm" in environ.get("QUERY_STRING", "")
+        else ""
+    )
+    if service in _XML_SERVICES:
+        fault = f"<Code>{escape(denied.code)}</Code><Message>{escape(denied.message)}</Message>"
+        whole = f"<Error>{fault}</Error>"
+        if service != "s3":
+            whole = f"<ErrorResponse>{whole}</ErrorResponse>"
+        return Response(f'<?xml version="1.0"?>{whole}', 403, content_type="application/xml")
+    return answer_refusal(Refusal(denied.code, denied.message, status=403))

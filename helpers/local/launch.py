@@ -1,0 +1,123 @@
+"""Start, find and stop the local SageMaker.
+
+Also from a shell: ``python -m helpers.local.launch start|stop|status``.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+
+from helpers.errors import ServiceError
+from helpers.local.statefile import (
+    LocalService,
+    is_alive,
+    private_folder,
+    read_state,
+    remove_state,
+    starting,
+)
+from helpers.settings import ROOT, Settings
+
+START_LIMIT_S, STOP_LIMIT_S = 60, 20
+SETTLE_S, FAST_SETTLE_S = 1.0, 0.1
+
+
+def find(settings: Settings) -> LocalService | None:
+    """The service of this state folder, if one runs."""
+    return read_state(settings.state)
+
+
+def start(settings: Settings) -> LocalService:
+    """The service of this state folder: the one that runs, or a new one.
+
+    Two starts at once give one service. It outlives the process that started it. Raises
+    ``ServiceError`` when it does not come up.
+    """
+    with starting(settings.state):
+        if found := find(settings):
+            return found
+        remove_state(settings.state)  # of a service that was killed
+        return _spawn(settings)
+
+
+def stop(settings: Settings) -> bool:
+    """End the service and its containers; ``False`` if none ran. Raises ``ServiceError``."""
+    with starting(settings.state):
+        service = find(settings)
+        if service is None:
+            remove_state(settings.state)
+            return False
+        os.kill(service.pid, signal.SIGTERM)
+        if not _until(lambda: not is_alive(settings.state), STOP_LIMIT_S):
+            os.kill(service.pid, signal.SIGKILL)  # its guard ends the containers
+            if not _until(lambda: not is_alive(settings.state), STOP_LIMIT_S):
+                raise ServiceError(f"the local SageMaker (process {service.pid}) does not end")
+        remove_state(settings.state)
+        return True
+
+
+def _spawn(settings: Settings) -> LocalService:
+    log_path = private_folder(settings.state) / "logs" / "service.log"
+    log_path.parent.mkdir(exist_ok=True)
+    settle = FAST_SETTLE_S if settings.fast else SETTLE_S
+    with open(log_path, "ab") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "helpers.local.service",
+             "--state", str(settings.state), "--region", settings.region,
+             "--threads", str(settings.threads), "--settle", str(settle)],
+            cwd=ROOT,
+            env=_plain_environment(),
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )  # fmt: skip
+    _until(lambda: find(settings) is not None or process.poll() is not None, START_LIMIT_S)
+    if found := find(settings):
+        return found
+    process.kill()
+    tail = log_path.read_text(errors="replace")[-1500:].strip()
+    raise ServiceError("the local SageMaker did not start", tail, f"read {log_path}")
+
+
+def _plain_environment() -> dict[str, str]:
+    """Nobody's AWS settings: the service must never sign for, or call, a real account."""
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("AWS_", "AVATAR_", "MOTO_")) and not name.lower().endswith("_proxy")
+    } | {"PYTHONUNBUFFERED": "1", "AWS_EC2_METADATA_DISABLED": "true"}
+
+
+def _until(condition: Callable[[], bool], limit_s: float) -> bool:
+    ends = time.monotonic() + limit_s
+    while not condition():
+        if time.monotonic() > ends:
+            return False
+        time.sleep(0.05)
+    return True
+
+
+def main(arguments: list[str]) -> int:
+    settings = Settings.from_environment()
+    if arguments == ["start"]:
+        print(f"the local SageMaker listens on {start(settings).url}")
+    elif arguments == ["stop"]:
+        print("the local SageMaker ended" if stop(settings) else "no local SageMaker ran")
+    elif arguments == ["status"]:
+        found = find(settings)
+        print(f"the local SageMaker listens on {found.url}" if found else "no local SageMaker runs")
+        return 0 if found else 1
+    else:
+        print("usage: python -m helpers.local.launch start|stop|status", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,122 @@
+"""The shapes of the pocket base: an ordinary Stable Diffusion, two hundred times smaller."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from helpers.pocket.vocabulary import CONTEXT
+
+if TYPE_CHECKING:
+    from diffusers import (
+        AutoencoderKL,
+        DDIMScheduler,
+        StableDiffusionPipeline,
+        UNet2DConditionModel,
+    )
+    from transformers import CLIPTextModel, CLIPTokenizer
+
+
+@dataclass(frozen=True, kw_only=True)
+class PocketShape:
+    """Sizes of the three networks. Pixels ``resolution``², latents ``resolution / 4``² x 4."""
+
+    resolution: int = 64
+    vae_channels: tuple[int, ...] = (32, 48, 64)
+    unet_channels: tuple[int, ...] = (64, 128, 192)
+    text_width: int = 128
+    text_layers: int = 3
+
+
+def build_vae(shape: PocketShape) -> AutoencoderKL:
+    """A KL autoencoder that shrinks each side by four and keeps four channels."""
+    from diffusers import AutoencoderKL
+
+    return AutoencoderKL(
+        in_channels=3,
+        out_channels=3,
+        latent_channels=4,
+        down_block_types=("DownEncoderBlock2D",) * len(shape.vae_channels),  # type: ignore[arg-type]
+        up_block_types=("UpDecoderBlock2D",) * len(shape.vae_channels),  # type: ignore[arg-type]
+        block_out_channels=shape.vae_channels,  # type: ignore[arg-type]
+        layers_per_block=1,
+        norm_num_groups=16,
+        sample_size=shape.resolution,
+        mid_block_add_attention=False,
+    )
+
+
+def build_unet(shape: PocketShape) -> UNet2DConditionModel:
+    """A conditional U-Net with attention on its two lower levels."""
+    from diffusers import UNet2DConditionModel
+
+    return UNet2DConditionModel(
+        sample_size=shape.resolution // 4,
+        in_channels=4,
+        out_channels=4,
+        down_block_types=("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
+        mid_block_type="UNetMidBlock2DCrossAttn",
+        up_block_types=("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
+        block_out_channels=shape.unet_channels,
+        layers_per_block=1,
+        cross_attention_dim=shape.text_width,
+        attention_head_dim=32,
+        norm_num_groups=16,
+    )
+
+
+def build_text_encoder(shape: PocketShape, tokenizer: CLIPTokenizer) -> CLIPTextModel:
+    """A small CLIP text encoder with Stable Diffusion's window of 77 positions."""
+    from transformers import CLIPTextConfig, CLIPTextModel
+
+    return CLIPTextModel(
+        CLIPTextConfig(
+            vocab_size=len(tokenizer),
+            hidden_size=shape.text_width,
+            intermediate_size=shape.text_width * 4,
+            num_hidden_layers=shape.text_layers,
+            num_attention_heads=4,
+            max_position_embeddings=CONTEXT,
+            hidden_act="quick_gelu",
+            bos_token_id=tokenizer.bos_token_id,  # type: ignore[arg-type]
+            eos_token_id=tokenizer.eos_token_id,  # type: ignore[arg-type]
+            pad_token_id=tokenizer.pad_token_id,  # type: ignore[arg-type]
+        )
+    )
+
+
+def build_scheduler() -> DDIMScheduler:
+    """Stable Diffusion's own noise schedule: 1000 scaled-linear steps, epsilon prediction."""
+    from diffusers import DDIMScheduler
+
+    return DDIMScheduler(
+        num_train_timesteps=1000,
+        beta_start=0.00085,
+        beta_end=0.012,
+        beta_schedule="scaled_linear",
+        clip_sample=False,
+        set_alpha_to_one=False,
+        steps_offset=1,
+        prediction_type="epsilon",
+    )
+
+
+def assemble(
+    vae: AutoencoderKL,
+    unet: UNet2DConditionModel,
+    text_encoder: CLIPTextModel,
+    tokenizer: CLIPTokenizer,
+) -> StableDiffusionPipeline:
+    """The networks as an ordinary pipeline, ready for ``save_pretrained``."""
+    from diffusers import StableDiffusionPipeline
+
+    return StableDiffusionPipeline(
+        vae=vae,
+        text_encoder=text_encoder,
+        tokenizer=tokenizer,
+        unet=unet,
+        scheduler=build_scheduler(),  # type: ignore[arg-type]
+        safety_checker=None,  # type: ignore[arg-type]
+        feature_extractor=None,  # type: ignore[arg-type]
+        requires_safety_checker=False,
+    )

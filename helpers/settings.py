@@ -1,0 +1,95 @@
+"""The one place that reads ``AVATAR_*`` from the environment."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from helpers.errors import SettingsError
+
+ROOT = Path(__file__).resolve().parent.parent
+"""The checkout: the folder that holds ``helpers``, ``models`` and ``notebooks``."""
+
+_LEARNER = re.compile(r"[a-z0-9]([a-z0-9-]{0,18}[a-z0-9])?")
+_TRUE, _FALSE = {"1", "true", "yes", "on"}, {"0", "false", "no", "off"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """What the course may vary, read once from the environment.
+
+    ``backend``       ``local`` (our own SageMaker on this machine) or ``aws``
+    ``base_model``    registry id of the base model; ``pocket`` locally
+    ``fast``          tiny step counts, for tests and rehearsals
+    ``region``        AWS region, also the one the local SageMaker pretends to be in
+    ``learner``       namespace of this learner in names, tags and S3 keys: up to 20 lower-case
+                      letters, digits and hyphens
+    ``outputs``       folder for pictures and reports
+    ``state``         folder of the local SageMaker: state file, logs, ledger
+    ``threads``       torch threads of one container (oversubscription slows torch ten-fold)
+    """
+
+    backend: str = "local"
+    base_model: str = "pocket"
+    fast: bool = False
+    region: str = "us-east-1"
+    learner: str = "learner"
+    outputs: Path = ROOT / "outputs"
+    state: Path = ROOT / ".local-sagemaker"
+    threads: int = min(os.cpu_count() or 1, 8)
+
+    def __post_init__(self) -> None:
+        if self.backend not in ("local", "aws"):
+            raise SettingsError(
+                f"AVATAR_BACKEND is {self.backend!r}", "it can be local or aws", "set one of them"
+            )
+        if not _LEARNER.fullmatch(self.learner):
+            raise SettingsError(
+                "AVATAR_LEARNER is not usable in a resource name",
+                "up to 20 lower-case letters, digits and hyphens, with no hyphen at either end",
+                "choose such a name",
+            )
+        if self.threads < 1:
+            raise SettingsError("AVATAR_THREADS is below 1", "", "set it to your number of cores")
+
+    @classmethod
+    def from_environment(cls, environ: Mapping[str, str] | None = None) -> Settings:
+        """Read every ``AVATAR_*`` variable; an empty one counts as not set.
+
+        Raises ``SettingsError`` for an unknown name (a typo would otherwise pass unnoticed) and
+        for a value of the wrong type.
+        """
+        environ = os.environ if environ is None else environ
+        known = {f"AVATAR_{field.name.upper()}": field for field in fields(cls)}
+        given = {
+            name: text.strip()
+            for name, text in environ.items()
+            if name.startswith("AVATAR_") and text.strip()
+        }
+        if unknown := sorted(set(given) - set(known)):
+            raise SettingsError(
+                f"unknown setting {unknown[0]}", "", f"known settings: {', '.join(sorted(known))}"
+            )
+        values: dict[str, Any] = {
+            known[name].name: _parse(name, given[name], known[name].default) for name in given
+        }
+        return cls(**values)
+
+
+def _parse(name: str, text: str, default: object) -> object:
+    if isinstance(default, bool):
+        if text.lower() in _TRUE | _FALSE:
+            return text.lower() in _TRUE
+        raise SettingsError(f"{name} is {text!r}", "it is a switch", "set it to 1 or 0")
+    if isinstance(default, int):
+        try:
+            return int(text)
+        except ValueError:
+            raise SettingsError(f"{name} is {text!r}", "it is a whole number") from None
+    if isinstance(default, Path):
+        return Path(text).expanduser().resolve()
+    return text

@@ -1,0 +1,234 @@
+"""The adapter: what a training hands over. Data, a manifest that explains it, and no code.
+
+    pytorch_lora_weights.safetensors   plain ``pipe.load_lora_weights(folder)`` reads it
+    adapter.json                       the manifest
+    learned_embeds.safetensors         only if the training learned words of its own
+
+The same training gives the same bytes, so publishing twice changes nothing.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from helpers.errors import AdapterError, ArchiveError
+from helpers.tuning.bases import BaseModel, file_sha256
+
+if TYPE_CHECKING:
+    import torch
+
+WEIGHTS = "pytorch_lora_weights.safetensors"
+MANIFEST = "adapter.json"
+EMBEDDINGS = "learned_embeds.safetensors"
+FORMAT = 1
+LARGEST_ARCHIVE = 1024**3
+
+_KEY = re.compile(r"(unet|text_encoder\.text_model)\.[\w.]+\.lora_(A|B)\.weight")
+
+
+@dataclass(frozen=True, kw_only=True)
+class AdapterManifest:
+    """What an adapter is, for which base, and how it was made.
+
+    ``rank`` and ``alpha`` are those of the training (text encoder: ``None`` if it was frozen).
+    The strength ``alpha / rank`` is folded into the weights, so a loader must not apply it again.
+    ``sha256`` is the weight file's; ``embeddings_sha256`` that of the learned words, if any.
+    """
+
+    format: int
+    base_model: str
+    base_hash: str
+    prediction_type: str
+    resolution: int
+    rank: int
+    alpha: float
+    text_encoder_rank: int | None
+    text_encoder_alpha: float | None
+    targets: dict[str, list[str]]
+    prompt: str
+    token: str
+    class_noun: str
+    configuration: dict[str, Any]
+    seed: int
+    versions: dict[str, str]
+    metrics: dict[str, Any]
+    warnings: list[str]
+    sha256: str
+    embeddings_sha256: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Adapter:
+    """An adapter on disk whose files are those of its manifest."""
+
+    folder: Path
+    manifest: AdapterManifest
+
+    @property
+    def size(self) -> int:
+        """Bytes of all its files."""
+        return sum(file.stat().st_size for file in self.folder.iterdir())
+
+
+def write_adapter(
+    tensors: Mapping[str, torch.Tensor], out: Path, *, base: BaseModel, **facts: Any
+) -> Adapter:
+    """Write an adapter to the folder ``out``; what stood there before is replaced.
+
+    ``facts`` are the manifest's other fields. The folder appears complete or not at all. Raises
+    ``AdapterError`` for tensors that plain diffusers would not read, or that are not finite.
+    """
+    from safetensors.torch import save_file
+
+    if broken := [key for key, value in tensors.items() if not value.isfinite().all()]:
+        raise AdapterError(
+            "The adapter cannot be written", f"{len(broken)} of its tensors are not finite"
+        )
+    out = Path(out)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    work = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
+    try:
+        fresh = work / "adapter"
+        fresh.mkdir()
+        save_file(dict(tensors), fresh / WEIGHTS, metadata={"format": "pt"})
+        manifest = AdapterManifest(
+            format=FORMAT,
+            base_model=base.id,
+            base_hash=base.hash,
+            prediction_type=base.prediction_type,
+            sha256=file_sha256(fresh / WEIGHTS),
+            **facts,
+        )
+        text = json.dumps(asdict(manifest), indent=1, ensure_ascii=False, allow_nan=False)
+        (fresh / MANIFEST).write_text(text + "\n", encoding="utf-8")
+        read_adapter(fresh)
+        if out.exists():
+            out.rename(work / "replaced")
+        os.rename(fresh, out)
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+    return Adapter(folder=out, manifest=manifest)
+
+
+def read_adapter(folder: Path) -> Adapter:
+    """Read the manifest and check every file against it.
+
+    Raises ``AdapterError`` when a file is missing, altered or does not belong there, and when the
+    weights are none that plain diffusers would apply to a U-Net and a text encoder.
+    """
+    folder = Path(folder)
+    manifest = _read_manifest(folder / MANIFEST)
+    expected = {WEIGHTS: manifest.sha256, EMBEDDINGS: manifest.embeddings_sha256}
+    for name, digest in expected.items():
+        file = folder / name
+        if file.is_symlink() or file.is_file() != (digest is not None):
+            state = "missing" if digest else "not in its manifest"
+            raise AdapterError("The adapter is damaged", f"{name} is {state}", _AGAIN)
+        if digest and file_sha256(file) != digest:
+            raise AdapterError(
+                "The adapter is damaged", f"{name} is not the file that its manifest names", _AGAIN
+            )
+    _check_weights(folder / WEIGHTS, manifest)
+    return Adapter(folder=folder, manifest=manifest)
+
+
+def check_base(adapter: Adapter, base: BaseModel) -> None:
+    """Raise ``AdapterError`` unless the adapter was made for exactly this base."""
+    made = adapter.manifest
+    if (made.base_hash, made.prediction_type) != (base.hash, base.prediction_type):
+        raise AdapterError(
+            "The adapter was made for another base model",
+            f"It belongs to {made.base_model} {made.base_hash[:12]} ({made.prediction_type}), "
+            f"this is {base.id} {base.hash[:12]} ({base.prediction_type})",
+            "Fine-tune again on this base, or serve it with its own",
+        )
+
+
+def pack_adapter(folder: Path, path: Path) -> Path:
+    """Write the adapter's archive (``.tar.gz``), the same bytes each time.
+
+    Raises ``AdapterError`` for a damaged adapter.
+    """
+    from helpers.archives import pack
+
+    read_adapter(folder)
+    members = {name: Path(folder) / name for name in (WEIGHTS, MANIFEST, EMBEDDINGS)}
+    return pack({name: file for name, file in members.items() if file.exists()}, path)
+
+
+def unpack_adapter(data: bytes | Path, into: Path) -> Adapter:
+    """Unpack an adapter's archive into the folder ``into`` and check it.
+
+    Raises ``ArchiveError`` for an unsafe archive and ``AdapterError`` for a damaged adapter.
+    """
+    from helpers.archives import unpack
+
+    names = unpack(data, into, limit_bytes=LARGEST_ARCHIVE, limit_members=8)
+    if stray := sorted(set(names) - {WEIGHTS, MANIFEST, EMBEDDINGS}):
+        raise ArchiveError(
+            "The archive is not an adapter's", f"It holds {stray[0]}, which no adapter has"
+        )
+    return read_adapter(into)
+
+
+_AGAIN = "Get it again, or repeat the fine-tuning"
+
+
+def _read_manifest(path: Path) -> AdapterManifest:
+    try:
+        given = json.loads(path.read_text(encoding="utf-8"))
+        # Fields that a later version may add are passed over.
+        known = {one.name for one in fields(AdapterManifest)}
+        manifest = AdapterManifest(**{key: given[key] for key in given if key in known})
+        right = (
+            all(isinstance(getattr(manifest, name), str) for name in _TEXTS)
+            and isinstance(manifest.rank, int)
+            and isinstance(manifest.embeddings_sha256, str | None)
+            and isinstance(manifest.configuration, dict)
+        )
+    except (OSError, ValueError, TypeError, AttributeError):
+        right, manifest = False, None
+    if not right or manifest is None:
+        raise AdapterError(
+            "This is not an adapter", f"{MANIFEST} is missing, unreadable or incomplete", _AGAIN
+        )
+    if manifest.format != FORMAT:
+        raise AdapterError(
+            "The adapter cannot be read",
+            f"Its format is {manifest.format}, this course reads {FORMAT}",
+            "Use the version of the course that made it",
+        )
+    return manifest
+
+
+_TEXTS = ("base_model", "base_hash", "prediction_type", "prompt", "token", "class_noun", "sha256")
+
+
+def _check_weights(path: Path, manifest: AdapterManifest) -> None:
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, "np") as file:
+            shapes = {key: file.get_slice(key).get_shape() for key in file.keys()}  # noqa: SIM118
+    except (OSError, SafetensorError):
+        raise AdapterError("The adapter is damaged", f"{WEIGHTS} cannot be read", _AGAIN) from None
+    ranks = {"unet": manifest.rank, "text_encoder.text_model": manifest.text_encoder_rank}
+    for key, shape in shapes.items():
+        found = _KEY.fullmatch(key)
+        # A is rank x inputs, B is outputs x rank.
+        place, other = (0, "B") if found and found[2] == "A" else (1, "A")
+        pair = re.sub(r"\.lora_[AB]\.", f".lora_{other}.", key)
+        if not found or pair not in shapes or len(shape) != 2 or shape[place] != ranks[found[1]]:
+            raise AdapterError(
+                "The adapter is damaged", f"Its tensor {key} does not fit its manifest", _AGAIN
+            )
+    if not shapes:
+        raise AdapterError("The adapter is empty", "It holds no tensors", _AGAIN)

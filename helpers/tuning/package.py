@@ -1,0 +1,62 @@
+"""The archive of the fine-tuning container: thin door, the parts of helpers it needs, the base."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from helpers.archives import pack
+from helpers.errors import BaseModelError, ConfigError
+from helpers.packaging import helper_files
+from helpers.settings import ROOT
+from helpers.tuning.bases import open_base
+
+DOOR = ROOT / "training_service"
+ENTRY = "helpers.tuning.service"
+LONGEST = 3600
+"""SageMaker's largest ``InvocationTimeoutSeconds``."""
+
+
+def package_training_service(
+    path: Path, *, base_folder: Path, staging_s3_uri: str, timeout_s: int = LONGEST
+) -> Path:
+    """Write the endpoint's ``model.tar.gz`` to ``path``.
+
+    ``base_folder`` is the base it fine-tunes, ``staging_s3_uri`` the prefix where it leaves
+    adapters, ``timeout_s`` the endpoint's invocation timeout, 1 to 3600. The same parts give the
+    same bytes. Raises ``BaseModelError`` and, for an unusable address or timeout, ``ConfigError``.
+    """
+    open_base(base_folder)
+    address = staging_s3_uri.rstrip("/")
+    if not address.startswith("s3://") or not address.isprintable() or len(address) < 6:
+        raise ConfigError("staging_s3_uri is not an S3 address", "", "Use s3://bucket/prefix")
+    if not 1 <= timeout_s <= LONGEST:
+        raise ConfigError(
+            f"timeout_s is {timeout_s}", f"It must be at least 1 and at most {LONGEST}"
+        )
+    properties = (DOOR / "serving.properties").read_text(encoding="utf-8")
+    for name, value in {"staging_s3_uri": address, "timeout_s": str(timeout_s)}.items():
+        properties = properties.replace(f"@{name}@", value)
+    members: dict[str, Path | bytes] = {
+        "serving.properties": properties.encode(),
+        "model.py": DOOR / "model.py",
+        "requirements.txt": DOOR / "requirements.txt",
+        **helper_files(ENTRY),
+    }
+    for name, file in _base_files(Path(base_folder)).items():
+        members[f"base/{name}"] = file
+    return pack(members, path)
+
+
+def _base_files(folder: Path) -> dict[str, Path]:
+    """The pipeline's own files: its index and the folders that it names, no card, no recipe."""
+    index = json.loads((folder / "model_index.json").read_text(encoding="utf-8"))
+    parts = [name for name in index if not name.startswith("_") and (folder / name).is_dir()]
+    files = [
+        file for part in parts for file in sorted((folder / part).rglob("*")) if file.is_file()
+    ]
+    if not files:
+        raise BaseModelError(f"The base model in {folder.name}/ is empty")
+    return {
+        file.relative_to(folder).as_posix(): file for file in [folder / "model_index.json", *files]
+    }

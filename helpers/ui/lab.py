@@ -1,0 +1,105 @@
+"""What every notebook begins and ends with: one setup call, notes from one to the next."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+from helpers.errors import CourseError
+from helpers.settings import Settings
+
+if TYPE_CHECKING:
+    from helpers.cloud.ledger import Ledger
+    from helpers.cloud.session import Cloud
+    from helpers.tuning.bases import BaseModel
+
+Value = TypeVar("Value")
+
+
+@dataclass(frozen=True)
+class Lab:
+    """One notebook's view of the course. Nothing is started before it is asked for."""
+
+    notebook: str
+    settings: Settings
+
+    @cached_property
+    def cloud(self) -> Cloud:
+        """AWS, or the local SageMaker, which starts if it does not run yet."""
+        from helpers.cloud.session import open_cloud
+
+        return open_cloud(self.settings)
+
+    @cached_property
+    def ledger(self) -> Ledger:
+        """Everything the course created, written down before it was created."""
+        return self.cloud.ledger()
+
+    @cached_property
+    def base(self) -> BaseModel:
+        """The base model of the settings."""
+        from helpers.tuning.bases import shipped_base
+
+        return shipped_base(self.settings.base_model)
+
+    def pick(self, usual: Value, *, fast: Value) -> Value:
+        """``usual``, or ``fast`` where ``AVATAR_FAST=1`` asks for a rehearsal."""
+        return fast if self.settings.fast else usual
+
+    def keep(self, **notes: str) -> None:
+        """Write something down for the next notebook; it outlives this kernel."""
+        path = self._notes_path()
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        temporary = path.with_suffix(f".{os.getpid()}")
+        temporary.write_text(json.dumps({**self._notes(), **notes}, indent=1))
+        os.replace(temporary, path)
+
+    def kept(self, name: str, *, made_in: str) -> str:
+        """What an earlier notebook wrote down. Raises ``CourseError`` if it has not run."""
+        notes = self._notes()
+        if name not in notes:
+            raise CourseError(
+                f"this notebook needs the {name.replace('_', ' ')} that {made_in} makes",
+                "it has not been made yet, or was cleaned up",
+                f"run {made_in} first",
+            )
+        return notes[name]
+
+    def forget(self) -> None:
+        """Throw the notes away, as the last notebook does."""
+        self._notes_path().unlink(missing_ok=True)
+
+    def running(self) -> str:
+        """What still runs and what it costs, in words."""
+        entries = [entry for entry in self.ledger.open() if entry.price_per_hour]
+        if not entries:
+            return "Nothing is running."
+        where = "would cost on AWS" if self.cloud.local else "costs"
+        lines = [
+            f"{entry.name}: {where} ${entry.price_per_hour:.2f} an hour, ${entry.cost:.2f} so far"
+            for entry in entries
+        ]
+        return "\n".join([*lines, "Notebook 09 ends everything."])
+
+    def _notes_path(self) -> Path:
+        name = f"notes-{self.settings.backend}-{self.settings.learner}.json"
+        return self.settings.state / name
+
+    def _notes(self) -> dict[str, str]:
+        try:
+            return json.loads(self._notes_path().read_text())
+        except (OSError, ValueError):
+            return {}
+
+
+def start(notebook: str) -> Lab:
+    """Begin a notebook: read the settings and say where its calls will go."""
+    lab = Lab(notebook, Settings.from_environment())
+    where = "the local SageMaker on this machine" if lab.settings.backend == "local" else "AWS"
+    pace = ", rehearsal speed" if lab.settings.fast else ""
+    print(f"{notebook}: talking to {where} ({lab.settings.region}){pace}")
+    return lab

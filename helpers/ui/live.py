@@ -1,0 +1,110 @@
+"""Watching a fine-tuning job while it runs: stage, loss, seconds and money."""
+
+from __future__ import annotations
+
+import io
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from helpers.cloud.jobs import Job, JobStatus, follow
+from helpers.tuning.progress import Progress, read_progress
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from helpers.cloud.session import Cloud
+
+ORANGE, BLUE = "#D55E00", "#0072B2"
+"""Two colours of Okabe and Ito's palette, told apart by every kind of colour vision."""
+REDRAW_S = 1.0
+
+
+def watch(cloud: Cloud, job: Job, *, price_per_hour: float = 0.0) -> JobStatus:
+    """Follow ``job`` to its end and redraw one figure as it goes; returns the last status.
+
+    The same without a figure is ``for status in follow(cloud, job): print(status.state)``.
+    Interrupting the cell leaves the job alone: run it again to look further.
+    """
+    from IPython.display import Image, display
+
+    seen: list[Progress] = []
+    handle, drawn, status = None, 0.0, None
+    for status in follow(cloud, job):
+        seen += read_progress(map(str, status.lines), job.inference_id)
+        if time.monotonic() - drawn < REDRAW_S and not status.done:
+            continue
+        title = headline(status, seen, price_per_hour)
+        picture = Image(data=png(loss_chart(seen, title=title)), alt=f"Loss by step; {title}")
+        if handle is None:
+            handle = display(picture, display_id=True)
+        else:
+            handle.update(picture)
+        drawn = time.monotonic()
+    assert status is not None
+    return status
+
+
+def png(figure: Figure) -> bytes:
+    """The figure as PNG, which every front end shows, plotting library or not."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=110)
+    return buffer.getvalue()
+
+
+def headline(status: JobStatus, seen: Sequence[Progress], price_per_hour: float) -> str:
+    """One line: what happens, for how long, how much longer, for how much."""
+    parts = [status.state]
+    if seen and not status.done:
+        last = seen[-1]
+        parts.append(f"{last.stage.replace('-', ' ')} {last.done} of {last.total}")
+        if (left := remaining(seen)) is not None:
+            parts.append(f"about {left:.0f} s left")
+    parts.append(f"{status.seconds:.0f} s")
+    if price_per_hour:
+        parts.append(f"${status.seconds / 3600 * price_per_hour:.3f} on AWS")
+    return " · ".join(parts)
+
+
+def remaining(seen: Sequence[Progress]) -> float | None:
+    """Seconds that the stage at work still needs at its own pace; ``None`` while unknown."""
+    last = seen[-1]
+    first = next(one for one in seen if one.stage == last.stage)
+    if last.done == first.done:
+        return None
+    pace = (last.seconds - first.seconds) / (last.done - first.done)
+    return pace * (last.total - last.done)
+
+
+def smooth(values: Sequence[float], share: float = 0.12) -> np.ndarray:
+    """Running mean over ``share`` of the values, shorter at the beginning."""
+    width = max(1, round(len(values) * share))
+    sums = np.cumsum(np.insert(np.asarray(values, float), 0, 0.0))
+    ends = np.arange(1, len(values) + 1)
+    starts = np.maximum(ends - width, 0)
+    return (sums[ends] - sums[starts]) / (ends - starts)
+
+
+def loss_chart(seen: Sequence[Progress], *, title: str = "") -> Figure:
+    """The loss on the subject and, if there is one, on the class; thin lines are single steps."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7.5, 2.9), layout="constrained")
+    axes: Any = figure.subplots()
+    steps = [one for one in seen if one.stage == "step" and one.loss is not None]
+    places = [one.done for one in steps]
+    pairs = [("subject", BLUE, [one.loss - (one.prior_loss or 0) for one in steps])]  # type: ignore[operator]
+    if steps and steps[-1].prior_loss is not None:
+        pairs.append(("class (prior preservation)", ORANGE, [one.prior_loss for one in steps]))  # type: ignore[misc]
+    for name, colour, values in pairs if steps else []:
+        axes.plot(places, values, color=colour, alpha=0.25, linewidth=0.8)
+        axes.plot(places, smooth(values), color=colour, linewidth=2, label=name)
+    axes.set(xlabel="step", ylabel="loss", title=title)
+    axes.set_xlim(0, steps[-1].total if steps else 1)
+    axes.set_ylim(bottom=0)
+    axes.spines[["top", "right"]].set_visible(False)
+    if steps:
+        axes.legend(frameon=False, loc="upper right")
+    return figure

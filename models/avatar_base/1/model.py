@@ -1,0 +1,46 @@
+"""Triton's door to ``helpers.hosting.base``: tensors in, tensors out, nothing else.
+
+With a ``prompt`` it answers ``generated_image``; without one, ``base_info``.
+"""
+
+import os
+import sys
+from pathlib import Path
+
+import numpy as np
+import triton_python_backend_utils as pb_utils
+
+INPUTS = ("prompt", "negative_prompt", "gen_args", "adapter_path", "adapter_identity")
+
+
+class TritonPythonModel:
+    def initialize(self, args):
+        here = Path(args["model_repository"]) / args["model_version"]
+        sys.path.insert(0, str(here))
+        from helpers.hosting.base import AvatarBase, error_text
+
+        root = os.environ.get("OPTION_ADAPTER_ROOT", "/opt/ml/models")
+        self.base = AvatarBase(here / "base", adapter_root=Path(root))
+        self.error_text = error_text
+
+    def execute(self, requests):
+        return [self._answer(request) for request in requests]
+
+    def _answer(self, request):
+        try:
+            given = {name: text for name in INPUTS if (text := _text(request, name)) is not None}
+            if "prompt" in given:
+                return _response("generated_image", self.base.answer(**given))
+            return _response("base_info", self.base.describe())
+        except Exception as error:
+            return pb_utils.InferenceResponse(error=pb_utils.TritonError(self.error_text(error)))
+
+
+def _text(request, name):
+    tensor = pb_utils.get_input_tensor_by_name(request, name)
+    return None if tensor is None else tensor.as_numpy().ravel()[0].decode("utf-8")
+
+
+def _response(name, text):
+    tensor = pb_utils.Tensor(name, np.array([[text.encode("utf-8")]], dtype=object))
+    return pb_utils.InferenceResponse([tensor])

@@ -1,0 +1,94 @@
+"""The whole way of an avatar through the local SageMaker, with the clients a notebook has."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from helpers.cloud.endpoints import deploy_multi_model, wait_in_service
+from helpers.cloud.images import TRITON_REPOSITORY, triton_image
+from helpers.cloud.session import Cloud
+from helpers.errors import AdapterError, GenerationError, ServiceError
+from helpers.hosting.client import AvatarClient
+from helpers.hosting.publisher import build_avatar_archive, publish_avatar, publish_setup
+from helpers.hosting.repository import build_base_repository
+from helpers.local import images
+from helpers.tuning.adapter import pack_adapter, read_adapter
+from helpers.tuning.bases import BaseModel, open_base
+from tests.conformance.test_avatars import SMALL, difference, locally
+from tests.hosting.conftest import MakeAdapter
+
+pytestmark = pytest.mark.slow
+
+PREFIX = "hosted-avatars"
+
+
+@pytest.fixture(scope="module")
+def base(pocket: Path) -> BaseModel:
+    return open_base(pocket)
+
+
+@pytest.fixture(scope="module")
+def client(
+    cloud: Cloud, pocket: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[AvatarClient]:
+    repository = build_base_repository(tmp_path_factory.mktemp("image") / "repository", pocket)
+    images.register(cloud.settings, repository=TRITON_REPOSITORY, folder=repository)
+    made = deploy_multi_model(
+        cloud,
+        cloud.ledger(),
+        name="painted",
+        image=triton_image(cloud.account, cloud.region),
+        model_prefix=cloud.uri(PREFIX),
+        instance_type="ml.g5.xlarge",
+    )
+    wait_in_service(cloud, made.endpoint, timeout_s=240)
+    yield AvatarClient(cloud.client("sagemaker-runtime"), made.endpoint)
+    cloud.client("sagemaker").delete_endpoint(EndpointName=made.endpoint)
+
+
+def published(cloud: Cloud, folder: Path, base: BaseModel, tmp_path: Path) -> str:
+    staged = cloud.upload(pack_adapter(folder, tmp_path / "adapter.tar.gz"), "staging", "a.tar.gz")
+    return publish_avatar(cloud.client("s3"), staged, cloud.uri(PREFIX), base=base, work=tmp_path)
+
+
+def test_a_staged_adapter_becomes_an_avatar_that_paints(
+    cloud: Cloud, client: AvatarClient, base: BaseModel, make_adapter: MakeAdapter, tmp_path: Path
+) -> None:
+    from helpers.hosting.generate import AvatarPainter
+
+    folder = make_adapter(1)
+    target = published(cloud, folder, base, tmp_path)
+    painted = client.paint(target, "a photo of a dog", **SMALL)
+    painter = AvatarPainter(base.folder, threads=1)
+    assert difference(painted.image, locally(painter, "a photo of a dog", folder, **SMALL)) <= 2
+    assert painted.info["adapter_sha256"] == read_adapter(folder).manifest.sha256
+    with pytest.raises(GenerationError, match="num_inference_steps"):
+        client.paint(target, "a photo of a dog", num_inference_steps=0)
+    assert client.paint(target, "a photo of a dog", **SMALL).image.size == painted.image.size
+
+
+def test_the_setup_target_says_which_base_is_shared(
+    cloud: Cloud, client: AvatarClient, base: BaseModel, tmp_path: Path
+) -> None:
+    target = publish_setup(cloud.client("s3"), cloud.uri(PREFIX), work=tmp_path)
+    assert client.set_up(target)["base_hash"] == base.hash
+
+
+def test_an_adapter_of_another_base_is_refused_twice(
+    cloud: Cloud, client: AvatarClient, base: BaseModel, make_adapter: MakeAdapter, tmp_path: Path
+) -> None:
+    stranger = make_adapter(4, base_hash="0" * 64)
+    with pytest.raises(AdapterError, match="another base"):
+        published(cloud, stranger, base, tmp_path)
+    smuggled = build_avatar_archive(stranger, tmp_path / "smuggled.tar.gz")
+    cloud.upload(smuggled, PREFIX, "smuggled.tar.gz")
+    with pytest.raises(AdapterError, match="another base"):
+        client.paint("smuggled.tar.gz", "a photo of a dog", **SMALL)
+
+
+def test_an_unknown_target_is_said_so(client: AvatarClient) -> None:
+    with pytest.raises(ServiceError):
+        client.paint("avatars/nobody.tar.gz", "a photo of a dog")

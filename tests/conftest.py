@@ -1,0 +1,39 @@
+"""Fixtures that every room may use."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from helpers.cloud.session import Cloud, open_cloud
+from helpers.local.launch import stop
+from helpers.settings import ROOT, Settings
+from tests.random_base import write_random_base
+
+
+@pytest.fixture(scope="session")
+def local_settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
+    """Settings with folders of their own; the local SageMaker that they lead to ends with us."""
+    folder = tmp_path_factory.mktemp("course")
+    settings = Settings(
+        fast=True, threads=1, state=folder / "state", outputs=folder / "outputs", learner="tester"
+    )
+    yield settings
+    stop(settings)
+
+
+@pytest.fixture(scope="session")
+def cloud(local_settings: Settings) -> Cloud:
+    """A real local SageMaker, shared by the tests of a session: use names of your own."""
+    return open_cloud(local_settings)
+
+
+@pytest.fixture(scope="session")
+def pocket(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of the pocket base, or of a random one of its kind while that is not trained."""
+    trained = ROOT / "models" / "pocket"
+    if (trained / "model_index.json").is_file():
+        return trained
+    return write_random_base(tmp_path_factory.mktemp("base") / "pocket")

@@ -1,0 +1,56 @@
+from __future__ import annotations
+
+import base64
+import io
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from helpers.errors import GenerationError
+from helpers.hosting.picture import Painted
+
+NOISE = Image.fromarray(
+    np.random.default_rng(0).integers(0, 256, (48, 64, 3), dtype=np.uint8), "RGB"
+)
+
+
+@given(st.dictionaries(st.text(max_size=10), st.text() | st.integers() | st.none(), max_size=4))
+def test_picture_and_info_survive_the_journey(info: dict[str, object]) -> None:
+    info = json.loads(json.dumps(info, ensure_ascii=True).encode())
+    got = Painted.from_base64(Painted(image=NOISE, info=info).to_base64())
+    assert got.info == info
+    assert np.array_equal(np.asarray(got.image), np.asarray(NOISE)), "lossless"
+
+
+def test_the_file_says_that_it_is_ai_generated() -> None:
+    data = Painted(image=NOISE, info={"seed": 1}).to_png()
+    text = Image.open(io.BytesIO(data)).info
+    assert text["Description"] == "AI generated"
+    assert "trainedAlgorithmicMedia" in text["XML:com.adobe.xmp"]
+    assert data == Painted(image=NOISE, info={"seed": 1}).to_png()
+
+
+def test_a_picture_of_the_original_service_is_read_without_info() -> None:
+    jpeg = io.BytesIO()
+    NOISE.save(jpeg, "JPEG")
+    got = Painted.from_bytes(jpeg.getvalue())
+    assert (got.image.size, got.info, got.unread) == (NOISE.size, {}, {})
+
+
+@pytest.mark.parametrize(
+    "text", ["", "no base64!", base64.b64encode(b"no picture").decode(), "iVBORw0KGgo="]
+)
+def test_what_is_no_picture_is_said_so(text: str) -> None:
+    with pytest.raises(GenerationError, match="no picture"):
+        Painted.from_base64(text)
+
+
+def test_the_callers_side_needs_no_torch() -> None:
+    code = "import sys, helpers.hosting.client; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -1,0 +1,159 @@
+"""A multi-model endpoint through the whole service: image, S3 prefix, targets, its model server."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from botocore.exceptions import ClientError
+
+from helpers.archives import pack
+from helpers.cloud.endpoints import deploy_multi_model, wait_in_service
+from helpers.cloud.images import TRITON_REPOSITORY, triton_image
+from helpers.cloud.ledger import Ledger
+from helpers.cloud.logs import serving_engine
+from helpers.cloud.session import Cloud, open_cloud
+from helpers.errors import ServiceError
+from helpers.local import images
+from helpers.local.guard import shared_memory
+from helpers.local.launch import find
+from helpers.settings import ROOT, Settings
+from tests.conformance.conftest import make_avatar
+from tests.local.processes import ended
+
+ECHO = Path(__file__).parents[1] / "conformance" / "echo_base" / "model.py"
+PREFIX = "mme"
+
+
+def deploy(cloud: Cloud, folder: Path, **environment: str) -> str:
+    """A multi-model endpoint with two avatars over a shared base that answers in no time."""
+    version = folder / "repository" / "avatar_base" / "1"
+    version.mkdir(parents=True)
+    shutil.copy(ROOT / "models" / "avatar_base" / "config.pbtxt", version.parent)
+    shutil.copy(ECHO, version)
+    images.register(cloud.settings, repository=TRITON_REPOSITORY, folder=folder / "repository")
+    for name in ("one", "two"):
+        archive = pack(make_avatar(folder / name), folder / f"{name}.tar.gz")
+        cloud.upload(archive, PREFIX, f"{name}.tar.gz")
+    made = deploy_multi_model(
+        cloud,
+        cloud.ledger(),
+        name="many",
+        image=triton_image(cloud.account, cloud.region),
+        model_prefix=cloud.uri(PREFIX),
+        instance_type="ml.g5.xlarge",
+        environment=environment,
+    )
+    wait_in_service(cloud, made.endpoint, timeout_s=120)
+    return made.endpoint
+
+
+@pytest.fixture(scope="module")
+def endpoint(cloud: Cloud, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    made = deploy(cloud, tmp_path_factory.mktemp("mme"), SAGEMAKER_LOCAL_MAX_MODELS="1")
+    yield made
+    cloud.client("sagemaker").delete_endpoint(EndpointName=made)
+
+
+def paint(cloud: Cloud, endpoint: str, **more: str) -> dict[str, Any]:
+    asked = {
+        "inputs": [
+            {"name": "prompt", "shape": [1, 1], "datatype": "BYTES", "data": ["a photo of a dog"]}
+        ]
+    }
+    answer = cloud.client("sagemaker-runtime").invoke_endpoint(
+        EndpointName=endpoint, Body=json.dumps(asked).encode(), **more
+    )
+    return json.loads(answer["Body"].read())
+
+
+def test_targets_are_loaded_evicted_and_loaded_again(cloud: Cloud, endpoint: str) -> None:
+    for target in ("one.tar.gz", "two.tar.gz", "one.tar.gz"):
+        answer = paint(cloud, endpoint, TargetModel=target)
+        assert [output["name"] for output in answer["outputs"]] == ["generated_image"]
+
+
+def test_a_new_target_needs_no_new_endpoint(cloud: Cloud, endpoint: str, tmp_path: Path) -> None:
+    archive = pack(make_avatar(tmp_path / "three"), tmp_path / "three.tar.gz")
+    cloud.upload(archive, PREFIX, "ada", "three.tar.gz")
+    assert paint(cloud, endpoint, TargetModel="ada/three.tar.gz")["outputs"]
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ({}, "is a multi-model endpoint"),
+        ({"TargetModel": "nobody.tar.gz"}, "Failed to download model data(bucket: sagemaker-"),
+        ({"TargetModel": "../models/x.tar.gz"}, "Failed to download model data"),
+        ({"TargetModel": "One;Two.tar.gz"}, "Failed to download model data"),
+    ],
+)
+def test_a_missing_or_unknown_target_is_a_validation_error(
+    cloud: Cloud, endpoint: str, more: dict[str, str], said: str
+) -> None:
+    with pytest.raises(ClientError) as refused:
+        paint(cloud, endpoint, **more)
+    assert refused.value.response["Error"]["Code"] == "ValidationError"
+    assert said in refused.value.response["Error"]["Message"]
+    assert paint(cloud, endpoint, TargetModel="one.tar.gz"), "the next request is served"
+
+
+def test_what_is_no_avatar_is_a_model_error(cloud: Cloud, endpoint: str, tmp_path: Path) -> None:
+    (tmp_path / "broken").write_bytes(b"no archive")
+    cloud.upload(tmp_path / "broken", PREFIX, "broken.tar.gz")
+    with pytest.raises(ClientError) as refused:
+        paint(cloud, endpoint, TargetModel="broken.tar.gz")
+    assert refused.value.response["Error"]["Code"] == "ModelError"
+
+
+def test_the_server_states_its_engine(cloud: Cloud, endpoint: str) -> None:
+    engine = serving_engine(cloud, endpoint)
+    assert engine and engine["version"]
+    if os.environ.get("CI", "").lower() == "true":
+        assert engine["name"] == "triton"
+
+
+def test_an_image_without_a_base_cannot_serve(cloud: Cloud, ledger: Ledger) -> None:
+    image = "763104351884.dkr.ecr.us-east-1.amazonaws.com/sagemaker-tritonserver:26.05-py3"
+    deploy_multi_model(
+        cloud, ledger, name="no-base", image=image, model_prefix=cloud.uri(PREFIX),
+        instance_type="ml.g5.xlarge",
+    )  # fmt: skip
+    with pytest.raises(ServiceError, match="register its folder"):
+        wait_in_service(cloud, "no-base")
+    cloud.client("sagemaker").delete_endpoint(EndpointName=cloud.name("no-base"))
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
+def test_no_model_server_outlives_the_service(
+    settings: Settings, tmp_path: Path, how: signal.Signals
+) -> None:
+    own = open_cloud(settings)
+    paint(own, deploy(own, tmp_path / "mme"), TargetModel="one.tar.gz")
+    service = find(settings)
+    assert service
+    servers = [
+        process.pid
+        for process in psutil.Process(service.pid).children(recursive=True)
+        if "guard.py" not in " ".join(process.cmdline())
+    ]
+    assert servers
+    memory = {region for pid in servers for region in shared_memory(pid)}
+    os.kill(service.pid, how)
+    assert all(ended(pid, within_s=20) for pid in servers)
+    until = time.monotonic() + 5
+    while (left := leftovers(memory)) and time.monotonic() < until:
+        time.sleep(0.05)
+    assert not left, "its shared memory is freed"
+
+
+def leftovers(regions: set[str]) -> list[Path]:
+    return [file for region in regions for file in Path("/dev/shm").glob(f"{region}*")]

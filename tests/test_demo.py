@@ -1,0 +1,119 @@
+"""The demo: ten photos to a gallery, for real, and the measure that an untrained adapter fails."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from helpers.demo.plan import PROMPTS, SCORED, SUBJECT, Plan, choose_photos
+from helpers.demo.stages import Pictures, measure
+from helpers.photos.load import load_folder
+from helpers.photos.prepare import prepare
+from helpers.settings import ROOT
+
+BUDGET_S = 300
+
+
+def _run(folder: Path, *arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
+    kept = {name: text for name, text in os.environ.items() if not name.startswith("AVATAR_")}
+    chosen = {"AVATAR_STATE": str(folder / "state"), "AVATAR_OUTPUTS": str(folder / "outputs")}
+    return subprocess.run(
+        [sys.executable, "-m", "helpers.demo", *arguments],
+        cwd=ROOT, env={**kept, **chosen, **settings}, capture_output=True, text=True, timeout=800,
+    )  # fmt: skip
+
+
+def _report(folder: Path) -> dict[str, Any]:
+    return json.loads((folder / "outputs" / "demo" / "report.json").read_text())
+
+
+@pytest.mark.slow
+def test_ten_photos_become_avatars(tmp_path: Path) -> None:
+    done = _run(tmp_path)
+    assert done.returncode == 0, done.stderr
+    report = _report(tmp_path)
+    assert report["seconds"] < BUDGET_S
+    assert {stage["name"] for stage in report["stages"]} >= {"fine-tuning", "avatars", "clean-up"}
+    assert report["adapter_bytes"] < 2_000_000
+    assert report["sns_message"]["invocationStatus"] == "Completed"
+    assert report["sns_message"]["eventSource"] == "aws:sagemaker"
+    assert report["serving_engine"]["version"]
+    if sys.platform == "linux":
+        assert report["serving_engine"] == {"name": "triton", "version": "2.51.0"}
+    assert report["similarity"]["of"] == 4
+    assert report["similarity"]["rises"] >= 3, report["similarity"]
+    kinds = {resource["kind"] for resource in report["clean_up"]["removed"]}
+    assert kinds >= {"endpoint", "endpoint-config", "model", "topic", "queue", "s3-prefix"}
+    assert report["clean_up"]["left"] == []
+    poster = Image.open(tmp_path / "outputs" / "demo" / "avatars.png")
+    assert min(poster.size) > 1000
+    for path in ("outputs/demo/avatars.png", "outputs/demo/report.json"):
+        assert str(tmp_path / path) in done.stdout
+
+
+@pytest.mark.slow
+def test_own_photos_without_held_out_ones(tmp_path: Path) -> None:
+    """Four photos, one of them odd: one is held out, all are used, nothing keeps running."""
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    for photo in sorted((SUBJECT / "instance").iterdir())[:3]:
+        shutil.copy(photo, mine / photo.name.upper())
+    Image.linear_gradient("L").convert("CMYK").save(mine / "print.jpeg")
+    done = _run(tmp_path, "--photos", str(mine), AVATAR_FAST="1")
+    assert done.returncode == 0, done.stderr
+    report = _report(tmp_path)
+    assert report["photos"] == {"instance": 3, "heldout": 1}
+    assert not (tmp_path / "state" / "service.json").exists()
+
+
+def test_a_folder_without_photos_is_explained(tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    done = _run(tmp_path, "--photos", str(tmp_path / "mine"), AVATAR_FAST="1")
+    assert done.returncode == 1
+    assert "PhotoError" in done.stderr and "Traceback" not in done.stderr
+
+
+def test_every_photo_is_instance_or_held_out(tmp_path: Path) -> None:
+    plan = Plan(out=tmp_path, photos=SUBJECT / "instance", heldout=None)
+    instance, heldout = choose_photos(plan)
+    names = [photo.name for photo in (*instance, *heldout)]
+    assert sorted(names) == sorted(path.name for path in plan.photos.iterdir())
+    assert len(set(names)) == len(names) and 2 <= len(heldout) < len(instance)
+
+
+@pytest.mark.slow
+def test_an_untrained_adapter_fails_the_measure(pocket: Path, tmp_path: Path) -> None:
+    """One step at a rate of nothing: the adapter is real, loads, and changes no picture enough."""
+    from helpers.hosting.generate import AvatarPainter, GenerationRequest
+    from helpers.tuning.bases import open_base
+    from helpers.tuning.config import FineTuneConfig
+    from helpers.tuning.fine_tune import fine_tune
+
+    base = open_base(pocket)
+    photos = [one.image for one in prepare(load_folder(SUBJECT / "instance"), size=64, face=False)]
+    heldout = [one.image for one in prepare(load_folder(SUBJECT / "heldout"), size=64)]
+    config = FineTuneConfig.for_base(
+        base, n_steps=1, learning_rate=1e-9, with_prior_preservation=False
+    )
+    adapter = fine_tune(photos, config, base, tmp_path / "adapter")
+    painter = AvatarPainter(pocket, threads=1)
+
+    def paint(folder: Path | None) -> list[list[Image.Image]]:
+        wishes = [
+            GenerationRequest.from_json(
+                prompt, None, {"seed": 11, "num_inference_steps": 8}, limits=painter.limits
+            )
+            for prompt in PROMPTS[:SCORED]
+        ]
+        return [[painter.paint(wish, folder)] for wish in wishes]
+
+    pictures = Pictures(with_adapter=paint(adapter.folder), without_adapter=paint(None))
+    assert measure(pictures, heldout)["rises"] == 0

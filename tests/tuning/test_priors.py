@@ -1,0 +1,125 @@
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from helpers.errors import TrainingError
+from helpers.tuning.bases import BaseModel
+from helpers.tuning.config import FineTuneConfig
+from helpers.tuning.networks import load_networks
+from helpers.tuning.priors import class_images
+
+Make = Callable[..., FineTuneConfig]
+
+
+@pytest.fixture(scope="module")
+def paint(tiny: BaseModel) -> Callable[..., tuple[list[bytes], int]]:
+    """Class images as bytes, and how many of them had to be painted."""
+    networks = load_networks(tiny)
+
+    def paint(
+        config: FineTuneConfig, folder: Path | None = None, base: BaseModel = tiny
+    ) -> tuple[list[bytes], int]:
+        painted = [0]
+
+        def hear(done: int, total: int) -> None:
+            painted[0] = done
+
+        pictures = class_images(networks, config, base, folder=folder, on_image=hear)
+        assert {picture.size for picture in pictures} == {(config.resolution,) * 2}
+        return [picture.tobytes() for picture in pictures], painted[0]
+
+    return paint
+
+
+def test_a_set_is_painted_once(paint: Callable, settings: Make, tmp_path: Path) -> None:
+    first, painted = paint(settings(), tmp_path)
+    again, repainted = paint(settings(n_steps=9, concept_prompt="another person"), tmp_path)
+    assert (painted, repainted) == (2, 0)
+    assert first == again
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"class_prompt": "a photo of a dog"},
+        {"seed": 1},
+        {"num_class_images": 1},
+        {"resolution": 32},
+    ],
+)
+def test_a_set_belongs_to_all_it_depends_on(
+    paint: Callable, settings: Make, tmp_path: Path, changes: dict
+) -> None:
+    paint(settings(), tmp_path)
+    _, painted = paint(settings(**changes), tmp_path)
+    assert painted == settings(**changes).num_class_images
+
+
+def test_another_base_has_a_set_of_its_own(
+    paint: Callable, tiny: BaseModel, settings: Make, tmp_path: Path
+) -> None:
+    paint(settings(), tmp_path)
+    assert paint(settings(), tmp_path, replace(tiny, hash="0" * 64))[1] == 2
+
+
+@pytest.mark.parametrize("damage", ["cut", "garbage", "another set"])
+def test_a_damaged_set_is_painted_again(
+    paint: Callable, settings: Make, tmp_path: Path, damage: str
+) -> None:
+    first, _ = paint(settings(), tmp_path)
+    (file,) = tmp_path.iterdir()
+    if damage == "cut":
+        file.write_bytes(file.read_bytes()[:-100])
+    elif damage == "garbage":
+        file.write_bytes(b"not a set")
+    else:
+        paint(settings(seed=5), tmp_path / "other")
+        (other,) = (tmp_path / "other").iterdir()
+        other.rename(file)
+        (tmp_path / "other").rmdir()
+    assert paint(settings(), tmp_path) == (first, 2)
+
+
+def test_a_picture_does_not_depend_on_its_neighbours(paint: Callable, settings: Make) -> None:
+    few, _ = paint(settings(num_class_images=2))
+    many, _ = paint(settings(num_class_images=9))
+    assert len(many) == 9
+    for one, other in zip(few, many, strict=False):
+        pixels = (np.frombuffer(data, np.uint8).astype(int) for data in (one, other))
+        assert abs(next(pixels) - next(pixels)).max() <= 1
+    assert len(set(many)) == 9
+
+
+def test_jobs_at_the_same_time_find_a_whole_set(
+    tiny: BaseModel, settings: Make, tmp_path: Path
+) -> None:
+    found: list[list[Image.Image]] = []
+
+    def job() -> None:
+        found.append(class_images(load_networks(tiny), settings(), tiny, folder=tmp_path))
+
+    jobs = [threading.Thread(target=job) for _ in range(3)]
+    for one in jobs:
+        one.start()
+    for one in jobs:
+        one.join()
+    assert len({tuple(picture.tobytes() for picture in pictures) for pictures in found}) == 1
+    assert len(found) == 3
+    assert [path.suffix for path in tmp_path.iterdir()] == [".safetensors"]
+
+
+def test_the_deadline_holds_while_class_images_are_painted(
+    tiny: BaseModel, settings: Make, tmp_path: Path
+) -> None:
+    late = time.monotonic() - 1
+    with pytest.raises(TrainingError, match="0 of 2 class images"):
+        class_images(load_networks(tiny), settings(), tiny, folder=tmp_path, deadline=late)
+    assert not list(tmp_path.iterdir())

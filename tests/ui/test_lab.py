@@ -1,0 +1,58 @@
+"""The notebooks' notebook: what one writes down, the next reads."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from helpers.errors import CourseError
+from helpers.settings import Settings
+from helpers.ui.lab import Lab
+
+
+@pytest.fixture
+def lab(tmp_path: Path) -> Lab:
+    return Lab("test", Settings(state=tmp_path / "state", fast=True))
+
+
+def test_notes_outlive_the_kernel(lab: Lab) -> None:
+    lab.keep(job="one", adapter="s3://b/a")
+    lab.keep(job="two")
+    again = Lab("another", lab.settings)
+    assert again.kept("job", made_in="03") == "two"
+    assert again.kept("adapter", made_in="03") == "s3://b/a"
+
+
+def test_a_missing_note_names_the_notebook_that_makes_it(lab: Lab) -> None:
+    with pytest.raises(CourseError, match="needs the target that 08_host_and_generate makes"):
+        lab.kept("target", made_in="08_host_and_generate")
+
+
+def test_learners_and_backends_do_not_read_each_other(lab: Lab) -> None:
+    lab.keep(job="mine")
+    neighbour = Lab("test", Settings(state=lab.settings.state, learner="other"))
+    with pytest.raises(CourseError):
+        neighbour.kept("job", made_in="03")
+
+
+def test_forget_and_a_damaged_file_are_a_fresh_start(lab: Lab) -> None:
+    lab.keep(job="one")
+    lab.forget()
+    with pytest.raises(CourseError):
+        lab.kept("job", made_in="03")
+    lab.keep(job="one")
+    next(lab.settings.state.glob("notes-*.json")).write_text('{"job": ')
+    with pytest.raises(CourseError):
+        lab.kept("job", made_in="03")
+
+
+def test_pick_follows_the_rehearsal_switch(lab: Lab) -> None:
+    assert lab.pick(300, fast=4) == 4
+    assert Lab("test", Settings()).pick(300, fast=4) == 300
+
+
+def test_another_base_is_not_silently_the_pocket(tmp_path: Path) -> None:
+    lab = Lab("test", Settings(state=tmp_path, base_model="stabilityai/stable-diffusion-2-1-base"))
+    with pytest.raises(CourseError, match="not on this machine"):
+        _ = lab.base
