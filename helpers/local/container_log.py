@@ -27,16 +27,18 @@ class ContainerLog:
         self._pending: list[dict[str, Any]] = []
         self._wake = threading.Condition()
         self._closed = False
+        self._latest = datetime.min.replace(tzinfo=UTC)
         self._shipper = threading.Thread(target=self._ship, name=f"log {stream}", daemon=True)
         self._shipper.start()
 
     def write(self, line: str) -> None:
-        moment = datetime.now(UTC)
         message = line[:_LONGEST] or " "  # CloudWatch takes neither empty nor huge events
-        event = {"timestamp": int(moment.timestamp() * 1000), "message": message}
         with self._wake:
             if self._closed:
                 return
+            # CloudWatch refuses a whole batch whose times go back, as a clock's may.
+            moment = self._latest = max(self._latest, datetime.now(UTC))
+            event = {"timestamp": int(moment.timestamp() * 1000), "message": message}
             print(
                 f"{moment:%Y-%m-%dT%H:%M:%S}.{moment.microsecond // 1000:03}Z {line}",
                 file=self._file,
@@ -76,13 +78,14 @@ class ContainerLog:
                 with self._wake:
                     self._wake.wait_for(lambda: self._pending or self._closed)
                     batch, self._pending = self._pending[:_BATCH], self._pending[_BATCH:]
-                    done = self._closed and not batch
-                if done:
+                    closed = self._closed
+                if closed and not batch:
                     return
                 self._client.put_log_events(
                     logGroupName=self.group, logStreamName=self.stream, logEvents=batch
                 )
-                time.sleep(0.2)
+                if not closed:
+                    time.sleep(0.2)
         except Exception as trouble:  # the file still has every line
             print(f"CloudWatch copy of {self.group} {self.stream} ended: {trouble}", flush=True)
 
