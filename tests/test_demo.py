@@ -92,8 +92,8 @@ def test_every_photo_is_instance_or_held_out(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_an_untrained_adapter_fails_the_measure(pocket: Path, tmp_path: Path) -> None:
     """One step at a rate of nothing: the adapter is real, loads, and changes no picture enough."""
+    from helpers.bases import open_base
     from helpers.hosting.generate import AvatarPainter, GenerationRequest
-    from helpers.tuning.bases import open_base
     from helpers.tuning.config import FineTuneConfig
     from helpers.tuning.fine_tune import fine_tune
 

@@ -15,7 +15,7 @@ from typing import Any
 import boto3
 from djl_python import Input, Output
 
-from helpers.tuning.bases import open_base
+from helpers.bases import open_base
 from helpers.tuning.service import clear_leftovers, publish_to, read_headers, run_job
 
 service: dict[str, Any] = {}

@@ -8,6 +8,7 @@ import tempfile
 from dataclasses import asdict, replace
 from pathlib import Path
 
+from helpers.bases import shipped_base
 from helpers.cloud.cleanup import clean_up
 from helpers.cloud.ledger import Ledger
 from helpers.cloud.session import open_cloud
@@ -17,7 +18,6 @@ from helpers.demo.stages import draw_gallery, fine_tune, host_and_paint, measure
 from helpers.local import launch
 from helpers.photos.prepare import prepare
 from helpers.settings import Settings
-from helpers.tuning.bases import shipped_base
 
 
 def run_demo(plan: Plan, settings: Settings) -> Report:

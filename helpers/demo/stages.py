@@ -9,6 +9,7 @@ from typing import Any
 
 from PIL import Image
 
+from helpers.bases import BaseModel
 from helpers.cloud.endpoints import deploy_async, deploy_multi_model, wait_in_service
 from helpers.cloud.images import TRITON_REPOSITORY, djl_image, triton_image
 from helpers.cloud.jobs import follow, notifications, result, submit
@@ -31,7 +32,6 @@ from helpers.hosting.repository import kept_base_repository
 from helpers.local.images import register
 from helpers.photos.archive import pack_request
 from helpers.photos.photo import Photo
-from helpers.tuning.bases import BaseModel
 from helpers.tuning.package import package_training_service
 from helpers.tuning.progress import read_progress
 from helpers.ui.gallery import gallery

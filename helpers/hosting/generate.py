@@ -27,12 +27,12 @@ from PIL import Image
 from safetensors import safe_open
 from transformers.utils import logging as transformers_logging
 
+from helpers.bases import open_base
 from helpers.errors import AdapterError, GenerationError
 from helpers.hosting.identity import adapter_identity
 from helpers.hosting.picture import Painted
 from helpers.hosting.request import GenerationRequest, Limits
 from helpers.tuning.adapter import EMBEDDINGS, WEIGHTS, check_base, read_adapter
-from helpers.tuning.bases import open_base
 
 __all__ = ["AvatarPainter", "GenerationRequest", "Limits", "words_past_window"]
 

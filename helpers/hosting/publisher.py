@@ -17,6 +17,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from helpers.archives import pack
+from helpers.bases import BaseModel
 from helpers.errors import AdapterError
 from helpers.hosting.identity import adapter_identity
 from helpers.settings import ROOT
@@ -29,7 +30,6 @@ from helpers.tuning.adapter import (
     read_adapter,
     unpack_adapter,
 )
-from helpers.tuning.bases import BaseModel
 
 STUB = ROOT / "training_service" / "sd_lora"
 SETUP = ROOT / "models" / "model_setup"

@@ -8,9 +8,9 @@ import shutil
 import tempfile
 from pathlib import Path
 
+from helpers.bases import BaseModel, open_base
 from helpers.packaging import helper_files
 from helpers.settings import ROOT
-from helpers.tuning.bases import BaseModel, open_base
 
 DOOR = ROOT / "models" / "avatar_base"
 ENTRY = "helpers.hosting.base"

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from helpers.errors import GenerationError
 
 if TYPE_CHECKING:
-    from helpers.tuning.bases import BaseModel
+    from helpers.bases import BaseModel
 
 LONGEST_PROMPT = 8_000
 LARGEST_SEED = 2**63 - 1

@@ -19,8 +19,8 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from helpers.bases import BaseModel, file_sha256
 from helpers.errors import AdapterError, ArchiveError
-from helpers.tuning.bases import BaseModel, file_sha256
 
 if TYPE_CHECKING:
     import torch

@@ -8,8 +8,8 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from difflib import get_close_matches
 from typing import Any
 
+from helpers.bases import REGISTRY, BaseModel
 from helpers.errors import ConfigError
-from helpers.tuning.bases import REGISTRY, BaseModel
 from helpers.tuning.prompts import prompt_warnings
 
 _ORIGINAL_BASE = "stabilityai/stable-diffusion-2-1-base"

@@ -11,9 +11,9 @@ from typing import Any
 
 from PIL import Image
 
+from helpers.bases import BaseModel
 from helpers.errors import TrainingError
 from helpers.tuning.adapter import Adapter, write_adapter
-from helpers.tuning.bases import BaseModel
 from helpers.tuning.config import FineTuneConfig
 from helpers.tuning.loop import Step, train
 from helpers.tuning.lora import TEXT_TARGETS, UNET_TARGETS, lora_tensors

@@ -15,8 +15,8 @@ from PIL import Image, ImageOps
 from transformers import CLIPTextModel, CLIPTokenizer
 from transformers.utils import logging
 
+from helpers.bases import BaseModel
 from helpers.errors import BaseModelError
-from helpers.tuning.bases import BaseModel
 
 BUILDING = threading.Lock()
 """Held while layers are made: the libraries change torch's classes for a moment to do so, and two

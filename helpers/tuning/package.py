@@ -6,10 +6,10 @@ import json
 from pathlib import Path
 
 from helpers.archives import pack
+from helpers.bases import open_base
 from helpers.errors import BaseModelError, ConfigError
 from helpers.packaging import helper_files
 from helpers.settings import ROOT
-from helpers.tuning.bases import open_base
 
 DOOR = ROOT / "training_service"
 ENTRY = "helpers.tuning.service"

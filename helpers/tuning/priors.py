@@ -22,8 +22,8 @@ from PIL import Image
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
+from helpers.bases import BaseModel
 from helpers.errors import TrainingError
-from helpers.tuning.bases import BaseModel
 from helpers.tuning.config import FineTuneConfig
 from helpers.tuning.networks import Networks
 

@@ -18,11 +18,11 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from helpers.bases import BaseModel
 from helpers.errors import TrainingError
 from helpers.photos.archive import read_request
 from helpers.photos.prepare import prepare
 from helpers.tuning.adapter import pack_adapter
-from helpers.tuning.bases import BaseModel
 from helpers.tuning.config import FineTuneConfig
 from helpers.tuning.fine_tune import fine_tune
 from helpers.tuning.loop import Step

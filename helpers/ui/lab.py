@@ -13,9 +13,9 @@ from helpers.errors import CourseError
 from helpers.settings import Settings
 
 if TYPE_CHECKING:
+    from helpers.bases import BaseModel
     from helpers.cloud.ledger import Ledger
     from helpers.cloud.session import Cloud
-    from helpers.tuning.bases import BaseModel
 
 Value = TypeVar("Value")
 
@@ -42,7 +42,7 @@ class Lab:
     @cached_property
     def base(self) -> BaseModel:
         """The base model of the settings."""
-        from helpers.tuning.bases import shipped_base
+        from helpers.bases import shipped_base
 
         return shipped_base(self.settings.base_model)
 

@@ -14,6 +14,7 @@ import pytest
 from botocore.exceptions import ClientError
 from PIL import Image
 
+from helpers.bases import open_base
 from helpers.errors import AdapterError, GenerationError
 from helpers.hosting.client import AvatarClient
 from helpers.hosting.publisher import build_avatar_archive, build_setup_archive, target_model
@@ -22,7 +23,6 @@ from helpers.hosting.request import OUT_OF_MEMORY_WORDS
 from helpers.local.multi_model import MultiModelHost
 from helpers.local.standin import StandInServer
 from helpers.tuning.adapter import read_adapter
-from helpers.tuning.bases import open_base
 from tests.conformance.conftest import triton_or_skip
 from tests.conformance.test_recovery import children
 from tests.hosting import originals

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from helpers.bases import BaseModel, open_base
 from helpers.cloud.endpoints import deploy_multi_model, wait_in_service
 from helpers.cloud.images import TRITON_REPOSITORY, triton_image
 from helpers.cloud.session import Cloud
@@ -16,7 +17,6 @@ from helpers.hosting.publisher import build_avatar_archive, publish_avatar, publ
 from helpers.hosting.repository import build_base_repository
 from helpers.local import images
 from helpers.tuning.adapter import pack_adapter, read_adapter
-from helpers.tuning.bases import BaseModel, open_base
 from tests.conformance.test_avatars import SMALL, difference, locally
 from tests.hosting.conftest import MakeAdapter
 

@@ -14,8 +14,8 @@ from peft import LoraConfig
 from peft.utils import get_peft_model_state_dict
 from safetensors.torch import save_file
 
+from helpers.bases import file_sha256, open_base
 from helpers.tuning.adapter import EMBEDDINGS, MANIFEST, write_adapter
-from helpers.tuning.bases import file_sha256, open_base
 
 MakeAdapter = Callable[..., Path]
 

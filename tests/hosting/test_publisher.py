@@ -12,6 +12,7 @@ import pytest
 from moto import mock_aws
 
 from helpers.archives import pack, read_members
+from helpers.bases import BaseModel, open_base
 from helpers.errors import AdapterError, ArchiveError
 from helpers.hosting.publisher import (
     build_avatar_archive,
@@ -22,7 +23,6 @@ from helpers.hosting.publisher import (
 from helpers.local.model_server import SAFE_TARGET
 from helpers.settings import ROOT
 from helpers.tuning.adapter import pack_adapter, read_adapter
-from helpers.tuning.bases import BaseModel, open_base
 from tests.hosting.conftest import MakeAdapter
 
 BUCKET = "course"

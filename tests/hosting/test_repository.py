@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from helpers.bases import open_base
 from helpers.errors import BaseModelError
 from helpers.hosting.repository import build_base_repository, kept_base_repository
 from helpers.packaging import modules_needed
-from helpers.tuning.bases import open_base
 
 
 def test_the_image_holds_what_serving_needs_and_no_more(pocket: Path, tmp_path: Path) -> None:

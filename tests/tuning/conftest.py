@@ -11,7 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
-from helpers.tuning.bases import BaseModel, open_base
+from helpers.bases import BaseModel, open_base
 from helpers.tuning.config import FineTuneConfig
 from tests.random_base import write_random_base
 

@@ -13,6 +13,7 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from helpers.archives import pack
+from helpers.bases import BaseModel, file_sha256
 from helpers.errors import AdapterError, ArchiveError
 from helpers.tuning.adapter import (
     EMBEDDINGS,
@@ -25,7 +26,6 @@ from helpers.tuning.adapter import (
     unpack_adapter,
     write_adapter,
 )
-from helpers.tuning.bases import BaseModel, file_sha256
 from helpers.tuning.config import FineTuneConfig
 from helpers.tuning.fine_tune import fine_tune
 from helpers.tuning.loop import train

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from safetensors.torch import load_file, save_file
 
+from helpers.bases import BaseModel, base_hash, open_base
 from helpers.errors import BaseModelError
-from helpers.tuning.bases import BaseModel, base_hash, open_base
 from helpers.tuning.networks import load_networks
 
 WEIGHTS = "unet/diffusion_pytorch_model.safetensors"

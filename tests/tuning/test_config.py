@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from helpers.bases import REGISTRY, BaseModel
 from helpers.errors import ConfigError
-from helpers.tuning.bases import REGISTRY, BaseModel
 from helpers.tuning.config import FineTuneConfig
 
 ORIGINAL_CALL: dict[str, Any] = {

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from helpers.bases import BaseModel
 from helpers.cloud import jobs
 from helpers.cloud.endpoints import deploy_async, wait_in_service
 from helpers.cloud.images import djl_image
@@ -21,7 +22,6 @@ from helpers.errors import JobError
 from helpers.photos.archive import pack_request
 from helpers.photos.photo import Photo
 from helpers.tuning.adapter import check_base, unpack_adapter
-from helpers.tuning.bases import BaseModel
 from helpers.tuning.package import package_training_service
 from helpers.tuning.progress import read_progress
 

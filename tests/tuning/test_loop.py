@@ -14,8 +14,8 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
+from helpers.bases import BaseModel, open_base
 from helpers.errors import TrainingError
-from helpers.tuning.bases import BaseModel, open_base
 from helpers.tuning.config import FineTuneConfig
 from helpers.tuning.loop import Step, train
 from helpers.tuning.lora import attach_lora, lora_tensors, set_lora_enabled

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from helpers.archives import read_members, unpack
+from helpers.bases import BaseModel, open_base
 from helpers.errors import BaseModelError, ConfigError
 from helpers.local.djl_properties import read_properties
 from helpers.settings import ROOT
-from helpers.tuning.bases import BaseModel, open_base
 from helpers.tuning.package import package_training_service
 
 STAGING = "s3://bucket/staging"
@@ -109,7 +109,7 @@ def test_the_container_s_packages_are_the_course_s() -> None:
 
 
 def test_what_only_describes_a_job_does_not_load_torch() -> None:
-    modules = ("config", "adapter", "bases", "progress", "prompts", "package")
+    modules = ("config", "adapter", "progress", "prompts", "package")
     code = f"import sys, {', '.join(f'helpers.tuning.{name}' for name in modules)}; "
     code += "sys.exit('torch' in sys.modules or 'diffusers' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, timeout=60).returncode == 0

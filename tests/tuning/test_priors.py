@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from helpers.bases import BaseModel
 from helpers.errors import TrainingError
-from helpers.tuning.bases import BaseModel
 from helpers.tuning.config import FineTuneConfig
 from helpers.tuning.networks import load_networks
 from helpers.tuning.priors import class_images

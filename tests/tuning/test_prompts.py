@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 from transformers import CLIPTokenizer
 
+from helpers.bases import REGISTRY, BaseModel
 from helpers.pocket.vocabulary import IDENTIFIERS
-from helpers.tuning.bases import REGISTRY, BaseModel
 from helpers.tuning.config import FineTuneConfig
 from helpers.tuning.prompts import class_noun, identifier
 

@@ -11,13 +11,13 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from helpers.bases import BaseModel
 from helpers.cloud import jobs
 from helpers.cloud.endpoints import deploy_async, wait_in_service
 from helpers.cloud.images import djl_image
 from helpers.cloud.session import Cloud
 from helpers.cloud.topics import Topics, create_topics
 from helpers.errors import JobError
-from helpers.tuning.bases import BaseModel
 from helpers.tuning.package import package_training_service
 
 pytestmark = pytest.mark.slow

@@ -16,11 +16,11 @@ from moto import mock_aws
 from PIL import Image
 
 from helpers.archives import pack
+from helpers.bases import BaseModel
 from helpers.errors import ArchiveError, ConfigError, PhotoError, TrainingError
 from helpers.photos.archive import pack_request
 from helpers.photos.photo import Photo
 from helpers.tuning.adapter import unpack_adapter
-from helpers.tuning.bases import BaseModel
 from helpers.tuning.progress import job_name, read_progress
 from helpers.tuning.service import clear_leftovers, publish_to, read_headers, run_job
 

@@ -1,4 +1,4 @@
-"""Base models: which ones exist, what a folder on disk holds, and how to tell two apart."""
+"""A base model on disk: what its folder holds, and how to tell two apart."""
 
 from __future__ import annotations
 
@@ -8,54 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from helpers.bases.registry import REGISTRY, Registered
 from helpers.errors import BaseModelError
 from helpers.settings import ROOT
 
 POCKET = ROOT / "models" / "pocket"
 """The base that the course ships."""
 
-_SPARE_WORDS = frozenset(("tok", "<<", ">>", "zwx", "ohwx", "bnha"))
 _WEIGHT_FOLDERS = ("text_encoder", "unet", "vae")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Registered:
-    """A base that requests may name.
-
-    ``text_width`` (of the text embeddings) and ``latent_side`` are how a folder is recognised;
-    ``spare_words`` mean nothing to this base, so that they can name a subject; ``guidance`` is
-    the scale at which it paints class images.
-    """
-
-    id: str
-    text_width: int
-    latent_side: int
-    guidance: float
-    spare_words: frozenset[str]
-
-
-REGISTRY = {
-    base.id: base
-    for base in (
-        Registered(
-            id="pocket",
-            text_width=128,
-            latent_side=16,
-            guidance=4.0,
-            spare_words=_SPARE_WORDS | {"sks", "doppler", "riobugger", "xkq", "vlt", "qrn"},
-        ),
-        # "sks", the word of many tutorials, is a rifle to this one.
-        Registered(
-            id="stabilityai/stable-diffusion-2-1-base",
-            text_width=1024,
-            latent_side=64,
-            guidance=7.5,
-            spare_words=_SPARE_WORDS,
-        ),
-    )
-}
-"""Every base that a request may name. An id, never a path or an address: a request must not
-choose what a container loads."""
 
 
 @dataclass(frozen=True, kw_only=True)
