@@ -11,7 +11,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from helpers.cloud.images import host_image
+from helpers.cloud.images import host_image, require_family
 from helpers.cloud.ledger import Ledger
 from helpers.cloud.prices import has_gpu, price_per_hour
 from helpers.cloud.session import Cloud
@@ -164,7 +164,9 @@ def _deploy(
         "InitialInstanceCount": instance_count,
         "ContainerStartupHealthCheckTimeoutInSeconds": STARTUP_S,
     }
-    if host := host_image(container["Image"], gpu=has_gpu(instance_type)):
+    gpu = has_gpu(instance_type)
+    require_family(container["Image"], instance_type, gpu=gpu)
+    if host := host_image(container["Image"], gpu=gpu):
         variant["InferenceAmiVersion"] = host
     _record_prefix(cloud, ledger)
     with _words(f"the model {full} cannot be created"), ledger.creating("model", full):

@@ -1,59 +1,275 @@
-"""The container images of the course, pinned, in one table."""
+"""The course's container images in one table: pinned, and what each of them carries.
+
+Registry accounts and regions come from the SageMaker SDK's own tables (``image_uris``); the tag
+that this table pins must be what they answer, so an image never changes without somebody reading
+why. No image was pulled for it: what no public source said is called "not inspected".
+"""
 
 from __future__ import annotations
 
+import re
+import textwrap
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
 from helpers.errors import ServiceError
 
-DLC_ACCOUNT = "763104351884"
-"""AWS's registry of Deep Learning Containers in the regions below."""
-
-DLC_REGIONS = (
-    "us-east-1", "us-east-2", "us-west-1", "us-west-2", "ca-central-1", "sa-east-1",
-    "eu-central-1", "eu-west-1", "eu-west-2", "eu-west-3", "eu-north-1",
-    "ap-northeast-1", "ap-northeast-2", "ap-south-1", "ap-southeast-1", "ap-southeast-2",
-)  # fmt: skip
-
-DJL = "djl-inference:0.36.0-lmi27.0.0-cu130"
+UNKNOWN = "not inspected"
+HOSTS = {
+    "12": "al2-ami-sagemaker-inference-gpu-3-1",
+    "13": "al2023-ami-sagemaker-inference-gpu-4-1",
+}
+"""``InferenceAmiVersion`` by CUDA major version: drivers 550 (CUDA 12.4) and 580 (CUDA 13.0), says
+the API reference. A driver runs every CUDA of its major version, and older ones."""
+TURING_AND_LATER = ("g4dn", "g5", "g6", "g6e", "p4d", "p4de", "p5", "p5e", "p5en")
+MULTI_MODEL_FAMILIES = ("p2", "p3", "g4dn", "g5")
+"""GPU families that AWS lists for multi-model endpoints (its developer guide, read 2026-11-21)."""
 TRITON_REPOSITORY = "avatar-triton"
-TRITON = f"{TRITON_REPOSITORY}:26.05-py3"
-"""The Triton image that the course extends by the shared base; its tag is that of its parent."""
+_OWN_TRITON = re.compile(r"avatar-([a-z0-9-]+-)?triton")
 
-_HOST_IMAGES = {"cu13": "al2023-ami-sagemaker-inference-gpu-4-1",
-                "cu12": "al2-ami-sagemaker-inference-gpu-3-1"}  # fmt: skip
+
+@dataclass(frozen=True, kw_only=True)
+class ContainerImage:
+    """One image of AWS's registry, as the course uses it.
+
+    ``lookup``    what ``image_uris.retrieve`` is asked, region left out
+    ``carries``   versions inside, by package; ``UNKNOWN`` where no public source says
+    ``families``  instance families with a GPU that it runs on; a CPU instance always may
+    ``patched``   until when AWS patches it, in words
+    ``source``    where ``carries``, ``families`` and ``patched`` were read
+    """
+
+    use: str
+    repository: str
+    tag: str
+    lookup: Mapping[str, Any]
+    cuda: str
+    carries: Mapping[str, str]
+    families: tuple[str, ...]
+    patched: str
+    why: str
+    source: str
+
+    @property
+    def name(self) -> str:
+        return f"{self.repository}:{self.tag}"
+
+    @property
+    def host(self) -> str:
+        """The ``InferenceAmiVersion`` whose driver is new enough for this image's CUDA."""
+        return HOSTS[self.cuda.split(".")[0]]
+
+    def uri(self, region: str) -> str:
+        """The image in AWS's registry of ``region``. Raises ``ServiceError``."""
+        return _look_up(self.use, region)
+
+
+_GPU = {"instance_type": "ml.g5.xlarge"}  # the SDK chooses between CPU and GPU images by it
+IMAGES = {
+    image.use: image
+    for image in (
+        ContainerImage(
+            use="fine-tuning",
+            repository="djl-inference",
+            tag="0.36.0-lmi27.0.0-cu130",
+            lookup={"framework": "djl-lmi", "version": "0.36.0"},
+            cuda="13.0",
+            carries={
+                "python": "3.12", "torch": UNKNOWN, "transformers": UNKNOWN,
+                "diffusers": "none declared", "peft": UNKNOWN, "numpy": UNKNOWN,
+            },
+            families=TURING_AND_LATER,
+            patched=UNKNOWN,
+            why="An image for language models, used as transport: DJL Serving brings the queue, "
+            "the time-outs and the restart of a dead worker. We bring diffusers, and keep its "
+            "torch. 0.36 is the release whose Python contract the local host was compared with.",
+            source="djl-serving's lmi.Dockerfile, release 0.36; its packages were not looked at",
+        ),
+        ContainerImage(
+            use="training",
+            repository="pytorch",
+            tag="2.12-cu130-amzn2023-sagemaker",
+            lookup={
+                "framework": "pytorch-amzn2023", "version": "2.12", "image_scope": "training",
+                **_GPU,
+            },
+            cuda="13.0",
+            carries={
+                "python": "3.12", "torch": "2.12.1", "transformers": UNKNOWN, "diffusers": UNKNOWN,
+                "peft": UNKNOWN, "numpy": UNKNOWN,
+            },
+            families=TURING_AND_LATER,
+            patched="mid 2027 (from memory, 2026-11)",
+            why="The plain PyTorch image: the training library comes from our requirements, and no "
+            "serving stack comes along.",
+            source="aws/deep-learning-containers, its build configuration of 2.12, read 2026-11-21",
+        ),
+        ContainerImage(
+            use="real-time",
+            repository="huggingface-pytorch-inference",
+            tag="2.6.0-transformers5.5.3-gpu-py312-cu124-ubuntu22.04",
+            lookup={
+                "framework": "huggingface", "version": "5.5.3", "image_scope": "inference",
+                "base_framework_version": "pytorch2.6.0", "py_version": "py312", **_GPU,
+            },
+            cuda="12.4",
+            carries={
+                "python": "3.12", "torch": "2.6.0", "transformers": "5.5.3", "diffusers": "0.38.0",
+                "peft": "0.18.1", "accelerate": "1.12.0", "numpy": UNKNOWN,
+            },
+            families=("p3", *TURING_AND_LATER),
+            patched="2026-06-30, which is over: legacy",
+            why="The only current image that still calls model_fn and predict_fn. For a product, "
+            "use Triton.",
+            source="aws/deep-learning-containers, its Dockerfile and its support policy, "
+            "read 2026-11",
+        ),
+        ContainerImage(
+            use="avatars",
+            repository="sagemaker-tritonserver",
+            tag="26.05-py3",
+            lookup={
+                "framework": "sagemaker-tritonserver", "version": "26.05",
+                "image_scope": "inference", **_GPU,
+            },
+            cuda="13",
+            carries={
+                "python": "3.12 (from memory)", "torch": UNKNOWN, "transformers": UNKNOWN,
+                "diffusers": UNKNOWN, "peft": UNKNOWN, "numpy": UNKNOWN,
+            },
+            families=("g4dn", "g5"),
+            patched=UNKNOWN,
+            why="The only image that AWS takes for a multi-model endpoint on a GPU. The course "
+            "extends it by the shared base; p2 and p3, which such endpoints also take, are too old "
+            "for its CUDA 13.",
+            source="NVIDIA's release notes (compute capability 7.5 and later) and AWS's developer "
+            "guide, read 2026-11-21; its packages were not looked at",
+        ),
+    )
+}  # fmt: skip
 
 
 def djl_image(region: str) -> str:
     """DJL Serving's LMI image, the transport of fine-tuning behind an asynchronous endpoint."""
-    return f"{_registry(DLC_ACCOUNT, _served(region))}/{DJL}"
+    return IMAGES["fine-tuning"].uri(region)
+
+
+def training_image(region: str) -> str:
+    """The image of a training job."""
+    return IMAGES["training"].uri(region)
+
+
+def real_time_image(region: str) -> str:
+    """The Hugging Face inference image behind the real-time endpoint."""
+    return IMAGES["real-time"].uri(region)
+
+
+def triton_parent(region: str) -> str:
+    """AWS's Triton image, which the serving image extends by the shared base."""
+    return IMAGES["avatars"].uri(region)
 
 
 def triton_image(account: str, region: str) -> str:
-    """The learner's own image: NVIDIA Triton extended by the shared base model."""
-    return f"{_registry(account, region)}/{TRITON}"
+    """An image of one's own in ``account``: Triton extended by the shared base model.
+
+    Its tag is that of its parent. ``helpers.cloud.serving_image`` builds the learner's.
+    """
+    return f"{account}.dkr.ecr.{region}.amazonaws.com/{TRITON_REPOSITORY}:{IMAGES['avatars'].tag}"
+
+
+def container_of(image: str) -> ContainerImage | None:
+    """The table's entry for an image, ours included; ``None`` for a stranger's."""
+    repository = image.rpartition("/")[2].partition("@")[0].partition(":")[0]
+    if _OWN_TRITON.fullmatch(repository):
+        return IMAGES["avatars"]
+    return next((known for known in IMAGES.values() if known.repository == repository), None)
 
 
 def host_image(image: str, *, gpu: bool) -> str | None:
-    """The ``InferenceAmiVersion`` whose GPU driver is new enough for the image's CUDA.
+    """The ``InferenceAmiVersion`` for an image; ``None``: the default host serves.
 
-    A newer CUDA on the default host fails to start and leaves no log. ``None``: the default does.
+    A newer CUDA than the host's driver knows fails to start, and leaves no log at all.
     """
-    if not gpu:
-        return None
-    for cuda, host in _HOST_IMAGES.items():
-        if cuda in image:
-            return host
-    return _HOST_IMAGES["cu13"] if TRITON_REPOSITORY in image else None
+    known = container_of(image) if gpu else None
+    return known.host if known else None
 
 
-def _registry(account: str, region: str) -> str:
-    return f"{account}.dkr.ecr.{region}.amazonaws.com"
-
-
-def _served(region: str) -> str:
-    if region not in DLC_REGIONS:
+def require_family(image: str, instance_type: str, *, gpu: bool) -> None:
+    """Refuse a GPU that the image cannot use, before it costs anything. Raises ``ServiceError``."""
+    known, family = container_of(image), instance_type.removeprefix("ml.").partition(".")[0]
+    if gpu and known and family not in known.families:
         raise ServiceError(
-            f"the course pins no container image in {region}",
-            "AWS's registry has another account there",
-            f"set AVATAR_REGION to one of {', '.join(DLC_REGIONS)}",
+            f"{instance_type} cannot run the image of {known.use}",
+            f"{known.name} (CUDA {known.cuda}) runs on {', '.join(known.families)}",
+            "choose an instance type of one of these families",
         )
-    return region
+
+
+def regions() -> list[str]:
+    """The regions of AWS's commercial partition in which every image is offered (some seconds)."""
+    from boto3.session import Session
+
+    return [
+        region
+        for region in Session().get_available_regions("sagemaker")
+        if all(_offered(use, region) for use in IMAGES)
+    ]
+
+
+def describe_images() -> str:
+    """The table in words, for reading."""
+    return "\n\n".join(_describe(image) for image in IMAGES.values())
+
+
+def _describe(image: ContainerImage) -> str:
+    carried = ", ".join(f"{name} {version}" for name, version in image.carries.items())
+    rows = {
+        "image": image.name,
+        "carries": f"CUDA {image.cuda}, {carried}",
+        "patched": f"until {image.patched}" if image.patched != UNKNOWN else UNKNOWN,
+        "GPUs": f"{', '.join(image.families)}, with the host {image.host}",
+        "why": image.why,
+        "read in": image.source,
+    }
+    lines = [
+        textwrap.fill(
+            f"{name + ':':9}{text}",
+            96,
+            initial_indent="  ",
+            subsequent_indent=" " * 11,
+            break_on_hyphens=False,
+        )
+        for name, text in rows.items()
+    ]
+    return "\n".join([image.use, *lines])
+
+
+def _offered(use: str, region: str) -> bool:
+    try:
+        return bool(_look_up(use, region))
+    except ServiceError:
+        return False
+
+
+@cache
+def _look_up(use: str, region: str) -> str:
+    from sagemaker.core import image_uris  # seconds to import, so only where it is needed
+
+    image = IMAGES[use]
+    try:
+        found = str(image_uris.retrieve(region=region, **image.lookup))
+    except ValueError as trouble:
+        raise ServiceError(
+            f"AWS offers no image for {use} in {region}",
+            "the SageMaker SDK's table does not list the region",
+            "set AVATAR_REGION to one that it lists, such as us-east-1 or eu-west-1",
+        ) from trouble
+    if not found.endswith(f"/{image.name}"):
+        raise ServiceError(
+            f"the image for {use} is not the one that the course was written for",
+            f"it pins {image.name}, the SageMaker SDK answers {found.rpartition('/')[2]}",
+            "install the pinned SDK: run `python3 course.py test` once",
+        )
+    return found

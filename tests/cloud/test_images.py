@@ -1,0 +1,130 @@
+"""The table of container images against the SageMaker SDK's tables and botocore's enums."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from helpers.cloud.images import (
+    HOSTS,
+    IMAGES,
+    MULTI_MODEL_FAMILIES,
+    TURING_AND_LATER,
+    container_of,
+    describe_images,
+    djl_image,
+    host_image,
+    real_time_image,
+    regions,
+    require_family,
+    training_image,
+    triton_image,
+    triton_parent,
+)
+from helpers.errors import ServiceError
+from helpers.local.wire import service_model
+from helpers.settings import ROOT
+
+URIS = {
+    "fine-tuning": djl_image,
+    "training": training_image,
+    "real-time": real_time_image,
+    "avatars": triton_parent,
+}
+
+
+def test_the_sdk_names_the_pinned_images_in_every_region_of_the_course() -> None:
+    offered = regions()
+    assert {"us-east-1", "us-west-2", "eu-west-1", "eu-central-1", "ap-south-1"} <= set(offered)
+    for region in offered:
+        for use, look_up in URIS.items():
+            uri = look_up(region)
+            registry, _, name = uri.partition("/")
+            account, _, host = registry.partition(".")
+            assert name == IMAGES[use].name
+            assert len(account) == 12 and account.isdigit()
+            assert host == f"dkr.ecr.{region}.amazonaws.com"
+            assert container_of(uri) is IMAGES[use]
+
+
+def test_a_region_without_the_images_is_refused_with_advice() -> None:
+    with pytest.raises(ServiceError, match="AVATAR_REGION"):
+        djl_image("mars-north-1")
+
+
+def test_another_image_in_the_sdk_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    from sagemaker.core import image_uris
+
+    monkeypatch.setattr(image_uris, "retrieve", lambda **_: "1.dkr.ecr.xx.com/djl-inference:9.9")
+    with pytest.raises(ServiceError, match=r"pins djl-inference:0\.36\.0.*answers djl-inference:9"):
+        djl_image("moon-south-1")
+
+
+def test_no_tag_may_move() -> None:
+    for image in IMAGES.values():
+        assert any(character.isdigit() for character in image.tag) and "latest" not in image.tag
+        assert image.why and image.source and image.patched
+        assert {"python", "torch", "transformers", "diffusers", "peft", "numpy"} <= set(
+            image.carries
+        )
+
+
+def test_every_image_gets_a_host_that_sagemaker_knows_and_whose_driver_fits() -> None:
+    known = service_model("sagemaker").shape_for("ProductionVariantInferenceAmiVersion").enum
+    assert set(HOSTS.values()) <= set(known)
+    newest = {
+        "al2-ami-sagemaker-inference-gpu-3-1": 12,
+        "al2023-ami-sagemaker-inference-gpu-4-1": 13,
+    }
+    for use, look_up in URIS.items():
+        image = look_up("us-east-1")
+        host = host_image(image, gpu=True)
+        assert host and newest[host] == int(IMAGES[use].cuda.split(".")[0])
+        assert host_image(image, gpu=False) is None
+    assert host_image("someone/else:1", gpu=True) is None
+
+
+@pytest.mark.parametrize(
+    "image",
+    [
+        triton_image("123456789012", "us-east-1"),
+        "123456789012.dkr.ecr.eu-west-1.amazonaws.com/avatar-ada-triton@sha256:" + "0" * 64,
+    ],
+)
+def test_our_own_triton_image_has_its_parents_needs(image: str) -> None:
+    assert container_of(image) is IMAGES["avatars"]
+    assert host_image(image, gpu=True) == IMAGES["avatars"].host
+
+
+def test_the_gpu_families_follow_from_cuda_and_from_multi_model_endpoints() -> None:
+    exist = service_model("sagemaker").shape_for("ProductionVariantInstanceType").enum
+    families = {name.split(".")[1] for name in exist}
+    for image in IMAGES.values():
+        assert set(image.families) <= families
+        if image.cuda.startswith("13"):
+            assert not {"p2", "p3"} & set(image.families), "CUDA 13 has no Volta and no Kepler"
+    assert set(IMAGES["avatars"].families) == set(MULTI_MODEL_FAMILIES) & set(TURING_AND_LATER)
+
+
+def test_a_gpu_that_an_image_cannot_use_is_refused_before_it_costs() -> None:
+    avatars = triton_image("123456789012", "us-east-1")
+    with pytest.raises(ServiceError, match=r"ml\.g6\.xlarge cannot run.*g4dn, g5"):
+        require_family(avatars, "ml.g6.xlarge", gpu=True)
+    require_family(avatars, "ml.g5.2xlarge", gpu=True)
+    require_family(avatars, "ml.m5.xlarge", gpu=False)
+    require_family("someone/else:1", "ml.p3.2xlarge", gpu=True)
+    require_family(real_time_image("us-east-1"), "ml.p3.2xlarge", gpu=True)
+
+
+def test_the_table_reads_well() -> None:
+    text = describe_images()
+    for image in IMAGES.values():
+        assert image.name in text and image.host in text
+    assert max(map(len, text.splitlines())) <= 100
+
+
+def test_the_table_costs_no_import_of_the_sdk() -> None:
+    code = "import sys, helpers.cloud.images; sys.exit('sagemaker.core' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, timeout=60).returncode == 0
