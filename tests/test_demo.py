@@ -89,6 +89,15 @@ def test_every_photo_is_instance_or_held_out(tmp_path: Path) -> None:
     assert len(set(names)) == len(names) and 2 <= len(heldout) < len(instance)
 
 
+def test_too_few_photos_are_all_for_learning(tmp_path: Path) -> None:
+    few = tmp_path / "few"
+    few.mkdir()
+    for photo in sorted((SUBJECT / "instance").iterdir())[:3]:
+        (few / photo.name).write_bytes(photo.read_bytes())
+    instance, heldout = choose_photos(Plan(out=tmp_path, photos=few, heldout=None))
+    assert len(instance) == 3 and heldout == []
+
+
 @pytest.mark.slow
 def test_an_untrained_adapter_fails_the_measure(pocket: Path, tmp_path: Path) -> None:
     """One step at a rate of nothing: the adapter is real, loads, and changes no picture enough."""

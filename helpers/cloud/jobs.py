@@ -14,8 +14,9 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from helpers.cloud.logs import LogLine, read_logs
-from helpers.cloud.session import Cloud, split_uri
+from helpers.cloud.session import Cloud
 from helpers.errors import JobError
+from helpers.s3 import split_uri
 
 MAX_REQUEST_BYTES = 1024**3
 MAX_TIMEOUT_S = 3600

@@ -9,7 +9,8 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from helpers.cloud.session import OWNER_TAG, Cloud, split_uri
+from helpers.cloud.session import OWNER_TAG, Cloud
+from helpers.s3 import split_uri
 
 KINDS = (
     "endpoint",

@@ -7,7 +7,7 @@ import os
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +17,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from helpers.cloud.ledger import Ledger
+from helpers.cloud.prices import PriceBook, read_price_file
 from helpers.errors import ServiceError
 from helpers.settings import Settings
 
@@ -24,6 +25,20 @@ if TYPE_CHECKING:
     from helpers.local.statefile import LocalService
 
 COURSE_TAG, OWNER_TAG = "avatar-course", "avatar-owner"
+EXPIRY_TAG = "avatar-expires"
+"""When an endpoint counts as forgotten: ISO 8601, UTC."""
+
+_CLIENTS: dict[str, dict[str, Any]] = {
+    # A real-time call may take 60 s; sent again, it would cost twice.
+    "sagemaker-runtime": {
+        "config": Config(read_timeout=75, retries={"total_max_attempts": 1}),
+    },
+    # Prices of every region are asked in this one, and an estimate does not wait for them long.
+    "pricing": {
+        "region_name": "us-east-1",
+        "config": Config(connect_timeout=2, read_timeout=5, retries={"total_max_attempts": 1}),
+    },
+}
 _TRUST = {
     "Version": "2012-10-17",
     "Statement": [
@@ -72,11 +87,16 @@ class LocalSession(boto3.Session):
         return {**kept, "endpoint_url": self._url, "use_ssl": False, "config": config}
 
 
+def _nobody(_: str) -> None:
+    """Hears what is announced where nobody else listens."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Cloud:
     """An account to work in: its session, region, bucket and the role that SageMaker assumes.
 
     Every name, key and tag that the course makes in it carries the learner's namespace.
+    ``announce`` is told what a create call will cost, before it is made.
     """
 
     settings: Settings
@@ -85,6 +105,7 @@ class Cloud:
     region: str
     bucket: str
     role_arn: str
+    announce: Callable[[str], None] = field(default=_nobody, repr=False, compare=False)
     _clients: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
     @property
@@ -94,12 +115,14 @@ class Cloud:
     def client(self, name: str) -> Any:
         """The boto3 client of a service; the same one each time."""
         if name not in self._clients:
-            config = Config()
-            if name == "sagemaker-runtime":
-                # A real-time call may take 60 s; sent again, it would cost twice.
-                config = Config(read_timeout=75, retries={"total_max_attempts": 1})
-            self._clients[name] = self.session.client(name, config=config)
+            self._clients[name] = self.session.client(name, **_CLIENTS.get(name, {}))
         return self._clients[name]
+
+    @cached_property
+    def prices(self) -> PriceBook:
+        """What instances cost here. Raises ``SettingsError`` for an unusable ``AVATAR_PRICES``."""
+        own = read_price_file(self.settings.prices) if self.settings.prices else None
+        return PriceBook(self.region, own=own, api=lambda: self.client("pricing"))
 
     def name(self, stem: str) -> str:
         """The full name of a resource, at most 63 characters; a full name stays as it is.
@@ -142,14 +165,6 @@ class Cloud:
         key = "/".join((self.prefix, *parts))
         self.client("s3").upload_file(str(path), self.bucket, key)
         return f"s3://{self.bucket}/{key}"
-
-
-def split_uri(uri: str) -> tuple[str, str]:
-    """``s3://bucket/key`` as (bucket, key). Raises ``ServiceError`` for anything else."""
-    bucket, _, key = uri.removeprefix("s3://").partition("/")
-    if not uri.startswith("s3://") or not bucket:
-        raise ServiceError(f"{uri!r} is no S3 location", "it must read s3://bucket/key")
-    return bucket, key
 
 
 def open_cloud(settings: Settings | None = None) -> Cloud:

@@ -40,8 +40,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
     scores = report.facts["similarity"]
     engine = report.facts["serving_engine"] or {"name": "unknown", "version": ""}
-    print(f"\n  served by {engine['name']} {engine['version']}; likeness to photos it never saw")
-    print(f"  rose in {scores['rises']} of {scores['of']} prompts")
+    # Against the photos it learned from, a copy scores as well as a likeness.
+    which = "photos it never saw" if report.facts["photos"]["heldout"] else "the photos it learned"
+    print(f"\n  served by {engine['name']} {engine['version']}")
+    print(f"  likeness to {which} rose in {scores['rises']} of {scores['of']} prompts")
     for score in scores["prompts"]:
         before, after = score["without_adapter"], score["with_adapter"]
         print(f"    {before:.2f} -> {after:.2f}  {score['prompt']}")

@@ -38,13 +38,12 @@ class Plan:
 def choose_photos(plan: Plan) -> tuple[list[Photo], list[Photo]]:
     """Instance and held-out photos. Every fourth of a learner's own photos is held out.
 
-    With fewer than four photos all of them do both, and the likeness that is measured then says
-    less: it also rewards copying.
+    Of fewer than four photos none is held out.
     """
     photos = list(load_folder(plan.photos))
     if plan.heldout:
         return photos, list(load_folder(plan.heldout))
     if len(photos) < 4:
-        return photos, photos
+        return photos, []
     held = photos[3::4]
     return [photo for photo in photos if photo not in held], held

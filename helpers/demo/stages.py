@@ -155,7 +155,7 @@ def measure(pictures: Pictures, references: Sequence[Image.Image]) -> dict[str, 
         for row, prompt in enumerate(PROMPTS[:SCORED])
     ]
     return {
-        "measure": "mean cosine of the judge's embeddings to held-out photos (-1 to 1)",
+        "measure": "mean cosine of the judge's embeddings to the references (-1 to 1)",
         "prompts": [{**asdict(score), "gain": score.gain} for score in scores],
         "rises": prompts_that_rise(scores),
         "of": len(scores),

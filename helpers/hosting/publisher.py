@@ -14,12 +14,11 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from helpers.archives import pack
 from helpers.bases import BaseModel
-from helpers.errors import AdapterError
 from helpers.hosting.identity import adapter_identity
+from helpers.s3 import split_uri
 from helpers.settings import ROOT
 from helpers.tuning.adapter import (
     EMBEDDINGS,
@@ -68,8 +67,8 @@ def publish_avatar(s3: Any, adapter_uri: str, mme_uri: str, *, base: BaseModel, 
     ``adapter_uri`` is the archive a fine-tuning job left in staging, ``mme_uri`` the endpoint's
     model prefix, ``work`` a folder for temporary files. Publishing twice changes nothing.
 
-    Raises ``AdapterError`` (damaged, or made for another base) and ``ArchiveError`` (unsafe);
-    nothing is written then.
+    Raises ``AdapterError`` (damaged, or made for another base), ``ArchiveError`` (unsafe) and
+    ``ServiceError`` (no S3 address); nothing is written then.
     """
     work.mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix="publish-", dir=work))
@@ -92,14 +91,6 @@ def publish_setup(s3: Any, mme_uri: str, *, work: Path) -> str:
     with tempfile.TemporaryDirectory(prefix="publish-", dir=work) as folder:
         _put(s3, build_setup_archive(Path(folder) / SETUP_TARGET), mme_uri, SETUP_TARGET)
     return SETUP_TARGET
-
-
-def split_uri(uri: str) -> tuple[str, str]:
-    """``s3://bucket/key`` to bucket and key. Raises ``AdapterError`` for anything else."""
-    parts = urlsplit(uri)
-    if parts.scheme != "s3" or not parts.netloc:
-        raise AdapterError("An S3 address is needed", "this one has another form")
-    return parts.netloc, parts.path.lstrip("/")
 
 
 def _put(s3: Any, archive: Path, mme_uri: str, target: str) -> None:

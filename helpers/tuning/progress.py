@@ -13,6 +13,7 @@ from dataclasses import dataclass
 class Progress:
     """One line: ``stage`` ("class-images" or "step"), how far, and the loss if there is one.
 
+    ``loss`` is what the step descends: ``instance_loss`` plus the weighted ``prior_loss``.
     ``seconds`` since the job began; ``job`` is the inference id as ``job_name`` writes it.
     """
 
@@ -22,6 +23,7 @@ class Progress:
     total: int
     seconds: float
     loss: float | None = None
+    instance_loss: float | None = None
     prior_loss: float | None = None
 
     @property
@@ -42,7 +44,8 @@ def job_name(inference_id: str) -> str:
 
 _LINE = re.compile(
     r"job (?P<job>\S+): (?P<stage>[a-z-]+) (?P<done>\d+)/(?P<total>\d+)"
-    r"(?: loss (?P<loss>[\d.e+-]+))?(?: prior (?P<prior_loss>[\d.e+-]+))?"
+    r"(?: loss (?P<loss>[\d.e+-]+))?(?: instance (?P<instance_loss>[\d.e+-]+))?"
+    r"(?: prior (?P<prior_loss>[\d.e+-]+))?"
     r" seconds (?P<seconds>[\d.]+)"
 )
 
@@ -50,10 +53,12 @@ _LINE = re.compile(
 def format_progress(progress: Progress) -> str:
     """One line without a line break; ``parse_progress`` reads it back."""
     parts = [f"job {progress.job}: {progress.stage} {progress.done}/{progress.total}"]
-    if progress.loss is not None:
-        parts.append(f"loss {progress.loss:.5f}")
-    if progress.prior_loss is not None:
-        parts.append(f"prior {progress.prior_loss:.5f}")
+    losses = {
+        "loss": progress.loss,
+        "instance": progress.instance_loss,
+        "prior": progress.prior_loss,
+    }
+    parts += [f"{name} {value:.5f}" for name, value in losses.items() if value is not None]
     return " ".join([*parts, f"seconds {progress.seconds:.1f}"])
 
 
@@ -65,7 +70,9 @@ def parse_progress(line: str) -> Progress | None:
     part = found.groupdict()
     try:
         losses = {
-            name: float(part[name]) for name in ("loss", "prior_loss") if part[name] is not None
+            name: float(part[name])
+            for name in ("loss", "instance_loss", "prior_loss")
+            if part[name] is not None
         }
         seconds = float(part["seconds"])
     except ValueError:
@@ -78,8 +85,7 @@ def parse_progress(line: str) -> Progress | None:
         done=int(part["done"]),
         total=int(part["total"]),
         seconds=seconds,
-        loss=losses.get("loss"),
-        prior_loss=losses.get("prior_loss"),
+        **losses,
     )
 
 

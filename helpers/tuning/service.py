@@ -16,12 +16,12 @@ import uuid
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from helpers.bases import BaseModel
 from helpers.errors import TrainingError
 from helpers.photos.archive import read_request
 from helpers.photos.prepare import prepare
+from helpers.s3 import split_uri
 from helpers.tuning.adapter import pack_adapter
 from helpers.tuning.config import FineTuneConfig
 from helpers.tuning.fine_tune import fine_tune
@@ -134,14 +134,14 @@ def publish_to(s3: Any, staging_s3_uri: str) -> Publish:
     The key is ``<prefix>/<job>/adapter.tar.gz``: a job that is run twice replaces its own result.
     ``s3`` is a boto3 client.
     """
-    staging = urlsplit(staging_s3_uri)
+    bucket, prefix = split_uri(staging_s3_uri)
 
     def publish(archive: Path, inference_id: str) -> str:
-        parts = (staging.path.strip("/"), job_name(inference_id), "adapter.tar.gz")
+        parts = (prefix.strip("/"), job_name(inference_id), "adapter.tar.gz")
         key = "/".join(part for part in parts if part)
         with archive.open("rb") as body:
-            s3.put_object(Bucket=staging.netloc, Key=key, Body=body)
-        return f"s3://{staging.netloc}/{key}"
+            s3.put_object(Bucket=bucket, Key=key, Body=body)
+        return f"s3://{bucket}/{key}"
 
     return publish
 
@@ -168,23 +168,22 @@ class _Teller:
     def step(self, step: Step) -> None:
         every = max(step.total // 100, 1)
         if step.step % every == 0 or step.step in (1, step.total):
-            self._tell("step", step.step, step.total, step.loss, step.prior_loss)
+            self._tell(
+                "step",
+                step.step,
+                step.total,
+                loss=step.loss,
+                instance_loss=step.instance_loss,
+                prior_loss=step.prior_loss,
+            )
 
-    def _tell(
-        self,
-        stage: str,
-        done: int,
-        total: int,
-        loss: float | None = None,
-        prior_loss: float | None = None,
-    ) -> None:
+    def _tell(self, stage: str, done: int, total: int, **losses: float | None) -> None:
         progress = Progress(
             job=self._job,
             stage=stage,
             done=done,
             total=total,
             seconds=time.monotonic() - self._began,
-            loss=loss,
-            prior_loss=prior_loss,
+            **losses,
         )
         self._log(format_progress(progress))

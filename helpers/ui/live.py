@@ -93,11 +93,11 @@ def loss_chart(seen: Sequence[Progress], *, title: str = "") -> Figure:
 
     figure = Figure(figsize=(7.5, 2.9), layout="constrained")
     axes: Any = figure.subplots()
-    steps = [one for one in seen if one.stage == "step" and one.loss is not None]
+    steps = [one for one in seen if one.stage == "step"]
     places = [one.done for one in steps]
-    pairs = [("subject", BLUE, [one.loss - (one.prior_loss or 0) for one in steps])]  # type: ignore[operator]
+    pairs = [("subject", BLUE, [one.instance_loss or 0.0 for one in steps])]
     if steps and steps[-1].prior_loss is not None:
-        pairs.append(("class (prior preservation)", ORANGE, [one.prior_loss for one in steps]))  # type: ignore[misc]
+        pairs.append(("class (prior preservation)", ORANGE, [one.prior_loss or 0.0 for one in steps]))
     for name, colour, values in pairs if steps else []:
         axes.plot(places, values, color=colour, alpha=0.25, linewidth=0.8)
         axes.plot(places, smooth(values), color=colour, linewidth=2, label=name)

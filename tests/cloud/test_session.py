@@ -11,12 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from helpers.cloud.endpoints import deploy_async
-from helpers.cloud.images import DLC_REGIONS, djl_image, host_image, triton_image
+from helpers.cloud.images import djl_image
 from helpers.cloud.jobs import Job, result, submit
 from helpers.cloud.prices import PER_HOUR, has_gpu, price_per_hour
-from helpers.cloud.session import Cloud, open_cloud, split_uri
+from helpers.cloud.session import Cloud, open_cloud
 from helpers.errors import JobError, ServiceError
 from helpers.local.wire import service_model
+from helpers.s3 import split_uri
 from helpers.settings import Settings
 
 
@@ -63,19 +64,6 @@ def test_uris_and_their_parts(cloud: Cloud) -> None:
     for wrong in ("https://x/y", "s3://", "bucket/key"):
         with pytest.raises(ServiceError):
             split_uri(wrong)
-
-
-def test_images_and_hosts_fit_together() -> None:
-    for region in DLC_REGIONS:
-        image = djl_image(region)
-        assert f".{region}." in image and ":latest" not in image
-        assert host_image(image, gpu=True) == "al2023-ami-sagemaker-inference-gpu-4-1"
-        assert host_image(image, gpu=False) is None
-    with pytest.raises(ServiceError, match="AVATAR_REGION"):
-        djl_image("mars-north-1")
-    variant = service_model("sagemaker").shape_for("ProductionVariant")
-    for image in (djl_image("us-east-1"), triton_image("123456789012", "us-east-1")):
-        assert host_image(image, gpu=True) in variant.members["InferenceAmiVersion"].enum
 
 
 def test_every_priced_instance_type_exists() -> None:

@@ -13,7 +13,7 @@ from moto import mock_aws
 
 from helpers.archives import pack, read_members
 from helpers.bases import BaseModel, open_base
-from helpers.errors import AdapterError, ArchiveError
+from helpers.errors import AdapterError, ArchiveError, ServiceError
 from helpers.hosting.publisher import (
     build_avatar_archive,
     build_setup_archive,
@@ -155,5 +155,5 @@ def test_the_setup_target_is_published_under_the_originals_name(s3: Any, tmp_pat
 
 @pytest.mark.parametrize("uri", ["/etc/passwd", "https://bucket/key", "s3:///key", ""])
 def test_only_s3_addresses_are_read(s3: Any, base: BaseModel, tmp_path: Path, uri: str) -> None:
-    with pytest.raises(AdapterError):
+    with pytest.raises(ServiceError):
         publish_avatar(s3, uri, PREFIX, base=base, work=tmp_path)

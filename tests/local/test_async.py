@@ -17,7 +17,7 @@ from botocore.exceptions import ClientError
 
 from helpers.cloud import jobs
 from helpers.cloud.logs import read_logs
-from helpers.cloud.session import Cloud, split_uri
+from helpers.cloud.session import Cloud
 from helpers.cloud.topics import Topics
 from helpers.errors import JobError
 from helpers.local import async_queue, notify
@@ -29,6 +29,7 @@ from helpers.local.guard import Guard
 from helpers.local.hosts import Answer, Invocation
 from helpers.local.launch import find
 from helpers.local.notify import Notice
+from helpers.s3 import split_uri
 from tests.local.conftest import Deploy
 from tests.local.jobs import failure, run, send, wait
 from tests.local.processes import ended

@@ -17,10 +17,11 @@ from helpers.cloud import jobs
 from helpers.cloud.endpoints import deploy_async, wait_in_service
 from helpers.cloud.images import djl_image
 from helpers.cloud.logs import read_logs
-from helpers.cloud.session import Cloud, split_uri
+from helpers.cloud.session import Cloud
 from helpers.errors import JobError
 from helpers.photos.archive import pack_request
 from helpers.photos.photo import Photo
+from helpers.s3 import split_uri
 from helpers.tuning.adapter import check_base, unpack_adapter
 from helpers.tuning.package import package_training_service
 from helpers.tuning.progress import read_progress

@@ -19,7 +19,7 @@ from helpers.ui.live import headline, loss_chart, png, remaining, smooth
 def _steps(count: int, *, total: int = 100, pace: float = 0.5) -> list[Progress]:
     return [
         Progress(job="j", stage="step", done=i, total=total, seconds=3 + i * pace,
-                 loss=1.0 / i, prior_loss=0.1 / i)
+                 loss=1.2 / i, instance_loss=1.0 / i, prior_loss=0.1 / i)
         for i in range(1, count + 1)
     ]  # fmt: skip
 
@@ -51,7 +51,7 @@ def test_the_chart_splits_the_loss_into_subject_and_class() -> None:
     axes = loss_chart(_steps(50)).axes[0]
     lines = {line.get_label(): line.get_ydata() for line in axes.get_lines()}
     assert {"subject", "class (prior preservation)"} <= set(lines)
-    assert lines["subject"][0] == pytest.approx(0.9)
+    assert lines["subject"][0] == pytest.approx(1.0)
     assert lines["class (prior preservation)"][0] == pytest.approx(0.1)
 
 
