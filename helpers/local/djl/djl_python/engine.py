@@ -1,30 +1,24 @@
-"""The Python process of a model: loads its handler, then answers one request after another.
-
-It ends with the host: a thread reads the socket, and when the host is gone the whole process group
-goes, also in the middle of a training.
-"""
+"""The Python process of a model: loads its handler, then answers one request after another."""
 
 from __future__ import annotations
 
 import argparse
 import importlib
-import os
-import queue
-import signal
-import socket
 import sys
-import threading
 import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from .frames import receive, send
+from local_worker.loop import Reply, hide_the_course, run
+
 from .inputs import Input
 from .outputs import Output
 
+Handle = Callable[[Input], Any]
 
-def answer(handle: Callable[[Input], Any], inputs: Input) -> Output:
+
+def answer(handle: Handle, inputs: Input) -> Output:
     """What DJL answers for a handler: its output, 204 for ``None``, 424 or 507 for an exception."""
     try:
         output = handle(inputs)
@@ -43,16 +37,7 @@ def answer(handle: Callable[[Input], Any], inputs: Input) -> Output:
     return output
 
 
-def hide_the_course() -> None:
-    """Take the course's checkout from the import path, where its environment puts it.
-
-    A container has no checkout: what its archive forgot must be missing here too.
-    """
-    checkout = Path(__file__).resolve().parents[4]
-    sys.path[:] = [entry for entry in sys.path if Path(entry or ".").resolve() != checkout]
-
-
-def load_handler(model_dir: Path, entry_point: str, handler: str) -> Callable[[Input], Any]:
+def load_handler(model_dir: Path, entry_point: str, handler: str) -> Handle:
     """The handler function of a model. Raises whatever its module raises."""
     if entry_point.endswith(".py"):
         if not (model_dir / entry_point).is_file():
@@ -61,35 +46,28 @@ def load_handler(model_dir: Path, entry_point: str, handler: str) -> Callable[[I
     return getattr(importlib.import_module(entry_point), handler)
 
 
-def serve(connection: socket.socket, model_dir: Path, entry_point: str, handler: str) -> None:
-    requests: queue.Queue[tuple[dict[str, Any], bytes]] = queue.Queue()
+class Engine:
+    """One model: its handler is imported by the first request and answers every one."""
 
-    def read() -> None:
-        try:
-            while True:
-                requests.put(receive(connection))
-        except EOFError:
-            os.killpg(0, signal.SIGKILL)
+    def __init__(self, model_dir: Path, entry_point: str, handler: str) -> None:
+        self._place = model_dir, entry_point, handler
+        self._handle: Handle | None = None
 
-    threading.Thread(target=read, name="requests", daemon=True).start()
-    handle: Callable[[Input], Any] | None = None
-    while True:
-        head, body = requests.get()
-        inputs = Input(head["properties"] | {"model_dir": str(model_dir)})
-        if head["data"]:
+    def respond(self, properties: dict[str, str], body: bytes | None) -> Reply:
+        inputs = Input({**properties, "model_dir": str(self._place[0])})
+        if body is not None:
             inputs.content["data"] = body
         try:
-            handle = handle or load_handler(model_dir, entry_point, handler)
-            output = answer(handle, inputs)
+            self._handle = self._handle or load_handler(*self._place)
+            output = answer(self._handle, inputs)
         except BaseException as trouble:  # sys.exit in a model must be answered too
             traceback.print_exc()
             output = Output().error(str(trouble), message="model failed to load")
-        sys.stdout.flush()
-        sys.stderr.flush()
-        send(
-            connection,
-            {"code": output.code, "message": output.message, "properties": output.properties},
-            b"".join(part for _, part in output.content),
+        return Reply(
+            code=output.code,
+            message=output.message,
+            properties=output.properties,
+            body=b"".join(part for _, part in output.content),
         )
 
 
@@ -102,8 +80,8 @@ def main() -> None:
     arguments = parser.parse_args()
     hide_the_course()
     sys.path.insert(0, str(arguments.model_dir))
-    connection = socket.socket(fileno=arguments.socket)
-    serve(connection, arguments.model_dir, arguments.entry_point, arguments.handler)
+    engine = Engine(arguments.model_dir, arguments.entry_point, arguments.handler)
+    run(arguments.socket, engine.respond)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""One Python process of a DJL host: started, asked, killed, started again."""
+"""One Python process of a container: started, asked, killed, started again."""
 
 from __future__ import annotations
 
@@ -8,16 +8,17 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from helpers.local.container_log import ContainerLog
-from helpers.local.djl.djl_python.frames import receive, send
 from helpers.local.guard import Guard, kill_group
+from helpers.local.worker.local_worker.frames import receive, send
+from helpers.local.worker.local_worker.loop import Reply
 
-SHIM = Path(__file__).resolve().parent / "djl"
-"""Holds the package ``djl_python``, as the container's site-packages would."""
+_COMMON = Path(__file__).resolve().parent / "worker"
+"""Holds the package ``local_worker``, which the process of every kind of container runs on."""
 
 
 class WorkerGone(Exception):
@@ -34,38 +35,31 @@ class WorkerLate(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class WorkerPlan:
-    """All that starting a worker takes; the same for every worker of a container."""
+    """All that starting a worker takes; the same for every worker of a container.
 
-    model_dir: Path
-    entry_point: str
-    handler: str
+    ``module`` is run with ``--socket`` and ``arguments``; ``engine`` names it in the log.
+    """
+
+    engine: str
+    module: str
+    arguments: tuple[str, ...]
+    folder: Path
     environment: Mapping[str, str]
     log: ContainerLog
     guard: Guard
 
 
-@dataclass(frozen=True, kw_only=True)
-class Reply:
-    """What the handler answered."""
-
-    code: int
-    message: str
-    properties: dict[str, str]
-    body: bytes
-
-
 class Worker:
-    """A child in a process group of its own that runs ``djl_python.engine``."""
+    """A child in a process group of its own."""
 
     def __init__(self, plan: WorkerPlan) -> None:
         self._plan = plan
         ours, theirs = socket.socketpair()
         with theirs:
             self._process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "djl_python.engine",
-                 "--socket", str(theirs.fileno()), "--model-dir", str(plan.model_dir),
-                 "--entry-point", plan.entry_point, "--handler", plan.handler],
-                cwd=plan.model_dir,
+                [sys.executable, "-P", "-m", plan.module,
+                 "--socket", str(theirs.fileno()), *plan.arguments],
+                cwd=plan.folder,
                 env=dict(plan.environment),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
@@ -78,7 +72,7 @@ class Worker:
         plan.guard.watch(self._process.pid)
         assert self._process.stdout
         self._output = plan.log.follow(self._process.stdout)
-        plan.log.write(f"[djl] started python process {self._process.pid}")
+        plan.log.write(f"[{plan.engine}] started python process {self._process.pid}")
 
     @property
     def pid(self) -> int:
@@ -124,13 +118,16 @@ class Worker:
 
 def container_environment(
     *,
-    model_dir: Path,
+    paths: Sequence[Path],
     home: Path,
     service: Mapping[str, str],
     model: Mapping[str, str],
     threads: int,
 ) -> dict[str, str]:
-    """What a container sees: its own folders, AWS, the model's variables; nothing of ours."""
+    """What a container sees: its own folders, AWS, the model's variables; nothing of ours.
+
+    ``paths`` are where its Python looks for modules: the model's folder, the container's packages.
+    """
     inherited = {
         name: os.environ[name] for name in ("PATH", "LANG", "LD_LIBRARY_PATH") if name in os.environ
     }
@@ -138,7 +135,7 @@ def container_environment(
         **inherited,
         "HOME": str(home),
         "TMPDIR": str(home),
-        "PYTHONPATH": os.pathsep.join((str(model_dir), str(SHIM))),
+        "PYTHONPATH": os.pathsep.join(map(str, (*paths, _COMMON))),
         "PYTHONUNBUFFERED": "1",
         "PYTHONDONTWRITEBYTECODE": "1",
         "HF_HUB_OFFLINE": "1",
