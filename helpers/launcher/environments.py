@@ -16,11 +16,11 @@ import sysconfig
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib import metadata
 from pathlib import Path
 
 from helpers.errors import SetupError
 from helpers.launcher import pip
+from helpers.pins import direct_pins, unmet
 
 Say = Callable[[str], None]
 
@@ -193,24 +193,7 @@ def holds_pins(requirements: Path) -> bool:
 
     It tells a conda environment made from ``environment.yml`` from any other Python.
     """
-    for name, version in direct_pins(requirements).items():
-        try:
-            if metadata.version(name).partition("+")[0] != version:
-                return False
-        except metadata.PackageNotFoundError:
-            return False
-    return True
-
-
-def direct_pins(requirements: Path) -> dict[str, str]:
-    """Package name to version, from the lines of the form ``name[extra]==version ; marker``."""
-    pins = {}
-    for line in requirements.read_text().splitlines():
-        requirement = line.partition("#")[0].partition(";")[0].strip()
-        name, separator, version = requirement.partition("==")
-        if separator:
-            pins[name.partition("[")[0].strip()] = version.strip()
-    return pins
+    return not unmet(direct_pins(requirements))
 
 
 @contextmanager

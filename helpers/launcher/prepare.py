@@ -10,7 +10,8 @@ from pathlib import Path
 
 from helpers.errors import SetupError
 from helpers.launcher import machine, pip
-from helpers.launcher.environments import Environment, direct_pins, ensure, holds_pins, why_stale
+from helpers.launcher.environments import Environment, ensure, holds_pins, why_stale
+from helpers.pins import direct_pins
 from helpers.settings import ROOT
 
 # On disk and to download. Measured with PyTorch's CPU build on Linux, x86-64; what CUDA adds is

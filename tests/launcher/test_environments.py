@@ -15,7 +15,6 @@ from helpers.errors import SetupError
 from helpers.launcher import pip
 from helpers.launcher.environments import (
     Environment,
-    direct_pins,
     ensure,
     fingerprint,
     holds_pins,
@@ -24,6 +23,7 @@ from helpers.launcher.environments import (
     python_version,
     why_stale,
 )
+from helpers.pins import direct_pins
 from tests.launcher.packages import only_from, wheel
 
 HERE = sysconfig.get_python_version()
