@@ -11,6 +11,7 @@
     ├── AdapterError           an adapter is damaged or belongs to another base
     ├── GenerationError        a request for a picture asks for something out of range
     ├── ServiceError           the local SageMaker, or one of its containers, is not there
+    │   └── QuotaError         the account may not have that many instances, or cannot ask for more
     ├── JobError               an asynchronous job failed, expired or was lost
     └── CleanUpError           something could not be deleted and still exists
 
@@ -93,6 +94,10 @@ class GenerationError(CourseError):
 
 class ServiceError(CourseError):
     """The local SageMaker, or one of its containers, is not there."""
+
+
+class QuotaError(ServiceError):
+    """The account may not have that many instances, or cannot ask for more."""
 
 
 class JobError(CourseError):

@@ -14,7 +14,12 @@ from helpers.errors import SettingsError
 ROOT = Path(__file__).resolve().parent.parent
 """The checkout: the folder that holds ``helpers``, ``models`` and ``notebooks``."""
 
+MOST_HOURS = 168
+"""A week: whoever needs an endpoint for longer runs a product, not a course."""
+
 _LEARNER = re.compile(r"[a-z0-9]([a-z0-9-]{0,18}[a-z0-9])?")
+_ROLE = re.compile(r"arn:aws[a-z-]*:iam::\d{12}:role/[\w+=,.@/-]+")
+_BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 _TRUE, _FALSE = {"1", "true", "yes", "on"}, {"0", "false", "no", "off"}
 
 
@@ -31,6 +36,10 @@ class Settings:
     ``outputs``       folder for pictures and reports
     ``state``         folder of the local SageMaker: state file, logs, ledger
     ``threads``       torch threads of one container (oversubscription slows torch ten-fold)
+    ``hours``         hours after which an endpoint counts as forgotten, and the course says so
+    ``role_arn``      execution role on AWS; by default the role that the notebook runs as
+    ``bucket``        bucket on AWS; by default SageMaker's own, ``sagemaker-<region>-<account>``
+    ``prices``        JSON file of one's own prices, see ``helpers.cloud.prices``
     """
 
     backend: str = "local"
@@ -41,6 +50,10 @@ class Settings:
     outputs: Path = ROOT / "outputs"
     state: Path = ROOT / ".local-sagemaker"
     threads: int = min(os.cpu_count() or 1, 8)
+    hours: float = 4.0
+    role_arn: str = ""
+    bucket: str = ""
+    prices: Path | None = None
 
     def __post_init__(self) -> None:
         if self.backend not in ("local", "aws"):
@@ -55,6 +68,18 @@ class Settings:
             )
         if self.threads < 1:
             raise SettingsError("AVATAR_THREADS is below 1", "", "set it to your number of cores")
+        if self.role_arn and not _ROLE.fullmatch(self.role_arn):
+            raise SettingsError(
+                "AVATAR_ROLE_ARN is no role", "it reads arn:aws:iam::<account>:role/<name>"
+            )
+        if self.bucket and not _BUCKET.fullmatch(self.bucket):
+            raise SettingsError("AVATAR_BUCKET is no bucket's name", "it has no s3:// before it")
+        if not 0 < self.hours <= MOST_HOURS:
+            raise SettingsError(
+                f"AVATAR_HOURS is {self.hours:g}",
+                f"it is a number of hours above 0, {MOST_HOURS} at most",
+                "set it to the hours that a sitting takes",
+            )
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] | None = None) -> Settings:
@@ -85,11 +110,13 @@ def _parse(name: str, text: str, default: object) -> object:
         if text.lower() in _TRUE | _FALSE:
             return text.lower() in _TRUE
         raise SettingsError(f"{name} is {text!r}", "it is a switch", "set it to 1 or 0")
-    if isinstance(default, int):
+    if isinstance(default, (int, float)):
+        kind = type(default)
         try:
-            return int(text)
+            return kind(text)
         except ValueError:
-            raise SettingsError(f"{name} is {text!r}", "it is a whole number") from None
-    if isinstance(default, Path):
+            what = "a whole number" if kind is int else "a number"
+            raise SettingsError(f"{name} is {text!r}", f"it is {what}") from None
+    if default is None or isinstance(default, Path):
         return Path(text).expanduser().resolve()
     return text

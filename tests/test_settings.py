@@ -32,6 +32,8 @@ def test_every_field_has_its_variable(tmp_path: Path) -> None:
             "AVATAR_OUTPUTS": str(tmp_path / "a" / ".." / "pictures"),
             "AVATAR_STATE": str(tmp_path / "state"),
             "AVATAR_THREADS": "3",
+            "AVATAR_HOURS": "1.5",
+            "AVATAR_PRICES": str(tmp_path / "prices.json"),
         }
     )
     assert dataclasses.asdict(settings) == {
@@ -43,6 +45,8 @@ def test_every_field_has_its_variable(tmp_path: Path) -> None:
         "outputs": tmp_path / "pictures",
         "state": tmp_path / "state",
         "threads": 3,
+        "hours": 1.5,
+        "prices": tmp_path / "prices.json",
     }
 
 
@@ -64,6 +68,10 @@ def test_a_misspelt_name_is_refused_and_the_right_ones_are_listed() -> None:
         ("AVATAR_THREADS", "many"),
         ("AVATAR_THREADS", "0"),
         ("AVATAR_THREADS", "1.5"),
+        ("AVATAR_HOURS", "a day"),
+        ("AVATAR_HOURS", "0"),
+        ("AVATAR_HOURS", "nan"),
+        ("AVATAR_HOURS", "1000"),
         ("AVATAR_LEARNER", "Anna"),
         ("AVATAR_LEARNER", "a/b"),
         ("AVATAR_LEARNER", "-a"),
@@ -110,8 +118,8 @@ def test_the_tree_in_the_docstring_is_the_tree() -> None:
         if isinstance(value, type) and issubclass(value, CourseError)
     }
     drawn = {
-        line.strip("├└─ ").split()[0]
+        line.strip("│├└─ ").split()[0]
         for line in (errors.__doc__ or "").splitlines()
-        if line.strip().startswith(("├", "└", "CourseError"))
+        if line.strip().startswith(("│", "├", "└", "CourseError"))
     }
     assert drawn == kinds

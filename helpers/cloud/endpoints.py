@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from botocore.exceptions import ClientError
 
+from helpers.cloud.costs import Estimate, estimate, expiry_tag
 from helpers.cloud.images import host_image, require_family
+from helpers.cloud.instances import has_gpu
 from helpers.cloud.ledger import Ledger
-from helpers.cloud.prices import has_gpu, price_per_hour
+from helpers.cloud.resources import Resource, remove
 from helpers.cloud.session import Cloud
-from helpers.errors import ServiceError
+from helpers.errors import QuotaError, ServiceError
 
 VARIANT = "AllTraffic"
 MAX_REQUEST_BYTES = 512 * 1024**2
@@ -24,12 +26,21 @@ STARTUP_S = 1800
 
 @dataclass(frozen=True, kw_only=True)
 class Deployment:
-    """The three resources that make an endpoint; the course gives them one name."""
+    """The three resources that make an endpoint; the course gives them one name.
+
+    ``estimate``: what it costs until it expires, as it was announced before the endpoint was made.
+    """
 
     endpoint: str
     config: str
     model: str
-    price_per_hour: float
+    estimate: Estimate
+
+    @property
+    def price_per_hour(self) -> float:
+        """Dollars; not a number where no price is known."""
+        per_hour = self.estimate.per_hour
+        return float("nan") if per_hour is None else per_hour
 
 
 def deploy_async(
@@ -156,7 +167,9 @@ def _deploy(
     instance_count: int,
     more: dict[str, Any],
 ) -> Deployment:
-    sagemaker, price = cloud.client("sagemaker"), price_per_hour(instance_type, instance_count)
+    sagemaker = cloud.client("sagemaker")
+    cost = estimate(cloud, f"the endpoint {full}", instance_type, count=instance_count)
+    cloud.announce(str(cost))
     variant: dict[str, Any] = {
         "VariantName": VARIANT,
         "ModelName": full,
@@ -169,27 +182,55 @@ def _deploy(
     if host := host_image(container["Image"], gpu=gpu):
         variant["InferenceAmiVersion"] = host
     _record_prefix(cloud, ledger)
-    with _words(f"the model {full} cannot be created"), ledger.creating("model", full):
-        sagemaker.create_model(
-            ModelName=full,
-            PrimaryContainer=container,
-            ExecutionRoleArn=cloud.role_arn,
-            Tags=cloud.tags,
-        )
-    with (
-        _words(f"the endpoint configuration {full} cannot be created"),
-        ledger.creating("endpoint-config", full),
-    ):
-        sagemaker.create_endpoint_config(
-            EndpointConfigName=full, ProductionVariants=[variant], Tags=cloud.tags, **more
-        )
-    ledger.planned("log-group", f"/aws/sagemaker/Endpoints/{full}")
-    with (
-        _words(f"the endpoint {full} cannot be created"),
-        ledger.creating("endpoint", full, price_per_hour=price),
-    ):
-        sagemaker.create_endpoint(EndpointName=full, EndpointConfigName=full, Tags=cloud.tags)
-    return Deployment(endpoint=full, config=full, model=full, price_per_hour=price)
+    made: list[Resource] = []
+    try:
+        with _words(f"the model {full} cannot be created"), ledger.creating("model", full):
+            sagemaker.create_model(
+                ModelName=full,
+                PrimaryContainer=container,
+                ExecutionRoleArn=cloud.role_arn,
+                Tags=cloud.tags,
+            )
+        made.append(Resource(kind="model", name=full))
+        with (
+            _words(f"the endpoint configuration {full} cannot be created"),
+            ledger.creating("endpoint-config", full),
+        ):
+            sagemaker.create_endpoint_config(
+                EndpointConfigName=full, ProductionVariants=[variant], Tags=cloud.tags, **more
+            )
+        made.append(Resource(kind="endpoint-config", name=full))
+        ledger.planned("log-group", f"/aws/sagemaker/Endpoints/{full}")
+        with (
+            _words(f"the endpoint {full} cannot be created"),
+            ledger.creating(
+                "endpoint",
+                full,
+                price_per_hour=cost.per_hour,
+                instances=cost.instances,
+                price_source=cost.price.source,
+            ),
+        ):
+            sagemaker.create_endpoint(
+                EndpointName=full,
+                EndpointConfigName=full,
+                Tags=[*cloud.tags, expiry_tag(cost.hours)],
+            )
+    except ServiceError:
+        _take_back(cloud, ledger, made)
+        raise
+    return Deployment(endpoint=full, config=full, model=full, estimate=cost)
+
+
+def _take_back(cloud: Cloud, ledger: Ledger, made: list[Resource]) -> None:
+    """Remove what a refused deployment made, so that the next one finds its name free.
+
+    Where that fails too, the ledger still names it and clean-up removes it.
+    """
+    for resource in reversed(made):
+        with suppress(ClientError):
+            remove(cloud, resource)
+            ledger.removed(resource.kind, resource.name)
 
 
 def _record_prefix(cloud: Cloud, ledger: Ledger) -> None:
@@ -209,5 +250,9 @@ def _words(what: str) -> Iterator[None]:
 
 def _refused(what: str, trouble: ClientError) -> ServiceError:
     why = trouble.response["Error"].get("Message", str(trouble))
+    if trouble.response["Error"].get("Code") == "ResourceLimitExceeded":
+        return QuotaError(
+            what, why, "notebook 00 ranks other instances, and asks for more of this one"
+        )
     taken = "already existing" in why
     return ServiceError(what, why, "clean up first, or choose another name" if taken else "")

@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 from helpers.cloud.endpoints import deploy_async
 from helpers.cloud.images import djl_image
 from helpers.cloud.jobs import Job, result, submit
-from helpers.cloud.prices import PER_HOUR, has_gpu, price_per_hour
 from helpers.cloud.session import Cloud, open_cloud
 from helpers.errors import JobError, ServiceError
 from helpers.local.wire import service_model
@@ -64,14 +63,6 @@ def test_uris_and_their_parts(cloud: Cloud) -> None:
     for wrong in ("https://x/y", "s3://", "bucket/key"):
         with pytest.raises(ServiceError):
             split_uri(wrong)
-
-
-def test_every_priced_instance_type_exists() -> None:
-    known = set(service_model("sagemaker").shape_for("ProductionVariantInstanceType").enum)
-    assert set(PER_HOUR) <= known
-    assert price_per_hour("ml.g5.xlarge", 2) == 2 * PER_HOUR["ml.g5.xlarge"]
-    assert price_per_hour("ml.unknown") == 0
-    assert has_gpu("ml.g5.xlarge") and not has_gpu("ml.m5.xlarge")
 
 
 def test_a_taken_name_is_explained(cloud: Cloud, tmp_path: Path) -> None:
