@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parent.parent
 MOST_HOURS = 168
 """A week: whoever needs an endpoint for longer runs a product, not a course."""
 
-_LEARNER = re.compile(r"[a-z0-9]([a-z0-9-]{0,18}[a-z0-9])?")
+_LEARNER = re.compile(r"(?!.*--)[a-z0-9]([a-z0-9-]{0,18}[a-z0-9])?")
 _ROLE = re.compile(r"arn:aws[a-z-]*:iam::\d{12}:role/[\w+=,.@/-]+")
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 _TRUE, _FALSE = {"1", "true", "yes", "on"}, {"0", "false", "no", "off"}
@@ -32,7 +32,7 @@ class Settings:
     ``fast``          tiny step counts, for tests and rehearsals
     ``region``        AWS region, also the one the local SageMaker pretends to be in
     ``learner``       namespace of this learner in names, tags and S3 keys: up to 20 lower-case
-                      letters, digits and hyphens
+                      letters, digits and single hyphens
     ``outputs``       folder for pictures and reports
     ``state``         folder of the local SageMaker: state file, logs, ledger
     ``threads``       torch threads of one container (oversubscription slows torch ten-fold)
@@ -63,7 +63,7 @@ class Settings:
         if not _LEARNER.fullmatch(self.learner):
             raise SettingsError(
                 "AVATAR_LEARNER is not usable in a resource name",
-                "up to 20 lower-case letters, digits and hyphens, with no hyphen at either end",
+                "up to 20 lower-case letters, digits and single hyphens, none at either end",
                 "choose such a name",
             )
         if self.threads < 1:

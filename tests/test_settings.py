@@ -76,6 +76,7 @@ def test_a_misspelt_name_is_refused_and_the_right_ones_are_listed() -> None:
         ("AVATAR_LEARNER", "a/b"),
         ("AVATAR_LEARNER", "-a"),
         ("AVATAR_LEARNER", "a-"),
+        ("AVATAR_LEARNER", "a--b"),
         ("AVATAR_LEARNER", "a" * 21),
     ],
 )
