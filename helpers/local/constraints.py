@@ -7,8 +7,11 @@ the walk below adds the upper bounds, patterns and enums that only the server ch
 from __future__ import annotations
 
 import re
+import sys
+import unicodedata
 from collections.abc import Iterator
 from functools import cache
+from itertools import groupby
 from typing import Any
 
 from botocore.validate import ParamValidator
@@ -20,6 +23,12 @@ def violations(parameters: dict[str, Any], shape: Any) -> list[str]:
     if report.has_errors():
         return [str(line) for line in report.generate_report().split("\n")]
     return list(_walk(parameters, shape, ""))
+
+
+def summary(found: list[str] | tuple[str, ...]) -> str:
+    """All violations in one message, as AWS begins it."""
+    plural = "" if len(found) == 1 else "s"
+    return f"{len(found)} validation error{plural} detected: {'; '.join(found)}"
 
 
 def _walk(value: Any, shape: Any, place: str) -> Iterator[str]:
@@ -66,18 +75,45 @@ def _lower(name: str) -> str:
     return name[:1].lower() + name[1:]
 
 
+_JAVA = (
+    (r"\p{ASCII}", r"[\x00-\x7f]"),
+    (r"\p{Print}", r"\x20-\x7e"),
+    (r"\p{Alnum}", "a-zA-Z0-9"),
+    (r"\z", r"\Z"),
+    (r"[\w-_]", r"[\w-]"),
+    # What lies above the first plane, which Java writes as pairs of surrogates.
+    (r"\uD800\uDC00-\uDBFF\uDFFF", r"\U00010000-\U0010FFFF"),
+)
+
+
 @cache
 def _compiled(pattern: str | None) -> re.Pattern[str] | None:
-    """AWS writes Java patterns; the few character classes Python lacks are translated."""
+    """AWS writes Java patterns; the character classes that Python lacks are translated.
+
+    ``None`` for no pattern, and for the few that are no pattern in Java either.
+    """
     if pattern is None:
         return None
-    for java, python in (
-        (r"\p{ASCII}", r"[\x00-\x7f]"),
-        (r"\p{Print}", r"\x20-\x7e"),
-        (r"\z", r"\Z"),
-    ):
+    for java, python in _JAVA:
         pattern = pattern.replace(java, python)
+    pattern = re.sub(r"\\p\{([LMNPSZ][a-z]?)\}", lambda match: _category(match[1]), pattern)
     try:
         return re.compile(pattern, re.DOTALL)
     except re.error:
         return None
+
+
+def _category(name: str) -> str:
+    """The characters of a Unicode category (``L``, ``Zs``), as ranges for a character class."""
+    return "".join(part for kind, part in _categories() if kind.startswith(name))
+
+
+@cache
+def _categories() -> list[tuple[str, str]]:
+    """Every run of characters of one category: its two letters, and the run as a range."""
+    runs = groupby(range(sys.maxunicode + 1), key=lambda code: unicodedata.category(chr(code)))
+    found = []
+    for kind, run in runs:
+        first, *rest = run
+        found.append((kind, rf"\U{first:08x}-\U{rest[-1] if rest else first:08x}"))
+    return found

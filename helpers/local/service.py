@@ -20,6 +20,7 @@ from pathlib import Path
 
 from werkzeug.serving import BaseWSGIServer, make_server
 
+from helpers.local.account import open_account
 from helpers.local.auth import Doorkeeper
 from helpers.local.context import ACCOUNT, Context
 from helpers.local.control_plane import ControlPlane
@@ -66,6 +67,7 @@ def serve(*, state: Path, region: str, threads: int, settle: float) -> int:
         pid=os.getpid(),
         started=time.time(),
     )
+    open_account(region, service.access_key)
     work = Path(tempfile.mkdtemp(prefix="local-sagemaker-"))
     guard = Guard(work)
     context = Context(

@@ -1,6 +1,6 @@
-"""The two protocols that SageMaker speaks, read from botocore's own service models.
+"""The two protocols that our services speak, read from botocore's own service models.
 
-Control plane: ``json`` (operation in ``X-Amz-Target``, everything in the body). Runtime:
+Control planes: ``json`` (operation in ``X-Amz-Target``, everything in the body). Runtime:
 ``rest-json`` (parameters in path and headers, the body is the payload).
 """
 
@@ -15,11 +15,12 @@ from functools import cache
 from typing import Any
 from urllib.parse import unquote
 
+from botocore import xform_name
 from botocore.loaders import Loader
 from botocore.model import ServiceModel
 from werkzeug.wrappers import Request, Response
 
-from helpers.local.constraints import violations
+from helpers.local.constraints import summary, violations
 
 
 class Refusal(Exception):
@@ -45,20 +46,41 @@ def service_model(name: str) -> Any:
     return ServiceModel(Loader().load_service_model(name, "service-2"), name)
 
 
-def read_control_call(request: Request) -> Call:
-    """Parse and validate a control-plane request. Raises ``Refusal``."""
+_INVALID = {
+    "sagemaker": "ValidationException",
+    "service-quotas": "IllegalArgumentException",
+    "pricing": "InvalidParameterException",
+}
+"""How each service calls a request that does not fit its shape."""
+
+
+def read_control_call(request: Request, service: str = "sagemaker") -> Call:
+    """Parse and validate a control-plane request, of botocore's ``service``. Raises ``Refusal``."""
+    known = service_model(service)
     prefix, _, operation = request.headers.get("X-Amz-Target", "").partition(".")
-    if prefix != "SageMaker" or operation not in service_model("sagemaker").operation_names:
-        raise Refusal("UnknownOperationException", "SageMaker has no such operation.")
-    model = service_model("sagemaker").operation_model(operation)
+    if prefix != known.metadata["targetPrefix"] or operation not in known.operation_names:
+        raise Refusal(
+            "UnknownOperationException", f"{known.metadata['serviceId']} has no such operation."
+        )
+    model = known.operation_model(operation)
     try:
         parameters = json.loads(request.get_data() or b"{}")
     except ValueError:
         raise Refusal("SerializationException", "The request body is not JSON.") from None
     if not isinstance(parameters, dict):
         raise Refusal("SerializationException", "The request body is not a JSON object.")
-    _validate(parameters, model, "ValidationException")
+    _validate(parameters, model, _INVALID[service])
     return Call(operation=operation, parameters=parameters)
+
+
+def perform(service: object, call: Call) -> dict[str, Any]:
+    """Call the method that is named after the operation. Raises ``Refusal`` if there is none."""
+    operation = getattr(service, f"_{xform_name(call.operation)}", None)
+    if operation is None:
+        raise Refusal(
+            "UnknownOperationException", f"The local service does not answer {call.operation}."
+        )
+    return operation(call.parameters)
 
 
 def read_runtime_call(request: Request) -> Call:
@@ -92,8 +114,7 @@ def _located(model: Any, path: Mapping[str, str], request: Request) -> dict[str,
 
 def _validate(parameters: dict[str, Any], model: Any, code: str) -> None:
     if found := violations(parameters, model.input_shape):
-        plural = "" if len(found) == 1 else "s"
-        raise Refusal(code, f"{len(found)} validation error{plural} detected: {'; '.join(found)}")
+        raise Refusal(code, summary(found))
 
 
 def answer_control(members: Mapping[str, Any]) -> Response:

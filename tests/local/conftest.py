@@ -8,7 +8,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import boto3
 import pytest
+from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from helpers.archives import pack
@@ -17,7 +19,7 @@ from helpers.cloud.images import djl_image
 from helpers.cloud.ledger import Ledger
 from helpers.cloud.session import Cloud
 from helpers.cloud.topics import Topics, create_topics
-from helpers.local.launch import stop
+from helpers.local.launch import find, stop
 from helpers.settings import Settings
 
 HANDLER = Path(__file__).with_name("handler.py")
@@ -50,6 +52,16 @@ def settings(tmp_path: Path) -> Iterator[Settings]:
     own = Settings(fast=True, threads=1, state=tmp_path / "state", learner="other")
     yield own
     stop(own)
+
+
+@pytest.fixture(scope="session")
+def careless(cloud: Cloud) -> Callable[[str], Any]:
+    """Clients that check nothing before they send, so that the service has to."""
+    service = find(cloud.settings)
+    assert service
+    session = boto3.Session(service.access_key, service.secret_key, region_name=service.region)
+    config = Config(parameter_validation=False)
+    return lambda name: session.client(name, endpoint_url=service.url, config=config)
 
 
 Deploy = Callable[..., str]

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from helpers.cloud import jobs
@@ -202,12 +201,10 @@ def test_a_deleted_endpoint_fails_what_waits_and_what_runs(cloud: Cloud, deploy:
     ],
 )
 def test_limits_of_an_invocation_are_checked(
-    cloud: Cloud, shared: str, change: dict, said: str
+    careless: Callable[[str], Any], shared: str, change: dict, said: str
 ) -> None:
-    unchecked = Config(parameter_validation=False)
-    runtime = cloud.session.client("sagemaker-runtime", config=unchecked)
     with pytest.raises(ClientError) as refused:
-        runtime.invoke_endpoint_async(EndpointName=shared, **change)
+        careless("sagemaker-runtime").invoke_endpoint_async(EndpointName=shared, **change)
     assert refused.value.response["Error"]["Code"] == "ValidationError"
     assert said in str(refused.value)
 
