@@ -34,10 +34,16 @@ SYNC_TIMEOUT_S = 60
 
 
 class DataPlane:
-    """Sends invocations to the endpoints of a control plane."""
+    """Sends invocations to the endpoints of a control plane.
 
-    def __init__(self, context: Context, control: ControlPlane) -> None:
+    ``sync_timeout_s`` is how long a container may take over a real-time call.
+    """
+
+    def __init__(
+        self, context: Context, control: ControlPlane, *, sync_timeout_s: float = SYNC_TIMEOUT_S
+    ) -> None:
         self._context, self._control = context, control
+        self._sync_timeout_s = sync_timeout_s
 
     def answer(self, call: Call) -> Response:
         """Do what a runtime call asks. Raises ``Refusal``."""
@@ -75,7 +81,7 @@ class DataPlane:
             target_model=target,
         )
         try:
-            answer = variant.next_instance().invoke(invocation, SYNC_TIMEOUT_S)
+            answer = variant.next_instance().invoke(invocation, self._sync_timeout_s)
         except InvocationTimeout:
             raise self._model_error(
                 endpoint,
@@ -92,7 +98,9 @@ class DataPlane:
                 "ModelNotReadyException", f"Model {target} is not ready, ask again.", status=429
             ) from None
         if len(answer.body) > MAX_BODY_BYTES:
-            answer = Answer(status=500, body=b"the response exceeds 6,291,456 bytes")
+            # AWS documents the limit, not the words; ours say it.
+            said = f"The response has {len(answer.body)} bytes, the limit is {MAX_BODY_BYTES}."
+            answer = Answer(status=500, body=said.encode())
         if not answer.ok:
             said = answer.body.decode("utf-8", "replace")
             raise self._model_error(

@@ -1,7 +1,8 @@
 """A container host: what stands in for the container that SageMaker would run for a model.
 
-Which one follows from the image, as it would on AWS: ``djl-inference`` runs a DJL handler; an image
-that this machine has registered (``helpers.local.images``) runs Triton as a multi-model host.
+Which one follows from the image, as it would on AWS: ``djl-inference`` runs a DJL handler,
+``huggingface-pytorch-inference`` runs ``code/inference.py``; an image that this machine has
+registered (``helpers.local.images``) runs Triton as a multi-model host.
 """
 
 from __future__ import annotations
@@ -117,14 +118,18 @@ def is_multi_model(model: dict[str, Any]) -> bool:
 
 def choose_host(placement: Placement) -> Host:
     """The host for this model's image. Raises ``HostError`` when this machine has none."""
-    from helpers.local import djl_host, images, triton_host
+    from helpers.local import djl_host, images, toolkit_host, triton_host
 
     image = placement.model.get("Image", "")
     repository = repository_of(image)
-    if repository == "djl-inference":
+    one_model = {
+        "djl-inference": djl_host.DjlHost,
+        "huggingface-pytorch-inference": toolkit_host.ToolkitHost,
+    }
+    if repository in one_model:
         if is_multi_model(placement.model):
-            raise HostError("The local DJL host serves one model per endpoint.")
-        return djl_host.DjlHost(placement)
+            raise HostError(f"The local host of {repository} serves one model per endpoint.")
+        return one_model[repository](placement)
     folder = images.folder_of(placement.context.state, repository)
     if folder is None:
         raise ImageError(

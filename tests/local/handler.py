@@ -22,7 +22,7 @@ def handle(inputs: Input):
     print("asked to", asked["do"])
     return {
         "echo": echo, "fail": fail, "forget": forget, "sleep": sleep, "kill": kill, "leave": leave,
-        "nothing": nothing, "text": text, "see": see, "orphan": orphan,
+        "nothing": nothing, "text": text, "see": see, "orphan": orphan, "much": much,
     }[asked["do"]](inputs, asked)  # fmt: skip
 
 
@@ -58,6 +58,10 @@ def nothing(inputs, asked):
 
 def text(inputs, asked):
     return "not an Output"
+
+
+def much(inputs, asked):
+    return Output().add(b"x" * asked["bytes"])
 
 
 def see(inputs, asked):

@@ -14,13 +14,9 @@ from botocore.exceptions import ClientError
 from helpers.cloud.images import djl_image
 from helpers.cloud.session import Cloud
 from helpers.local import data_plane
-from helpers.local.context import Context
-from helpers.local.control_plane import ControlPlane
-from helpers.local.data_plane import DataPlane
-from helpers.local.guard import Guard
-from helpers.local.launch import find
 from helpers.local.wire import Call, Refusal
 from tests.local.conftest import model_archive
+from tests.local.planes import own_planes
 
 NAME = "real-time"
 
@@ -103,6 +99,19 @@ def test_more_than_six_megabytes_are_refused(cloud: Cloud, endpoint: str) -> Non
     assert refused.value.response["ResponseMetadata"]["HTTPStatusCode"] == 413
 
 
+@pytest.mark.parametrize(("size", "fits"), [(6_291_456, True), (6_291_457, False)])
+def test_an_answer_of_more_than_six_megabytes_is_refused(
+    cloud: Cloud, endpoint: str, size: int, fits: bool
+) -> None:
+    body = json.dumps({"do": "much", "bytes": size}).encode()
+    if fits:
+        assert len(invoke(cloud, body)["Body"].read()) == size
+        return
+    with pytest.raises(ClientError, match="the limit is 6291456") as refused:
+        invoke(cloud, body)
+    assert refused.value.response["Error"]["Code"] == "ModelError"
+
+
 @pytest.mark.parametrize(
     ("more", "said"),
     [
@@ -126,33 +135,20 @@ def test_an_asynchronous_call_is_refused(cloud: Cloud, endpoint: str) -> None:
         cloud.client("sagemaker-runtime").invoke_endpoint_async(EndpointName=NAME, Body=b"{}")
 
 
+def test_the_limits_are_those_of_aws() -> None:
+    assert (data_plane.SYNC_TIMEOUT_S, data_plane.MAX_BODY_BYTES) == (60, 6_291_456)
+
+
 def test_an_answer_that_takes_too_long_is_not_waited_for(
-    cloud: Cloud, archive: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    cloud: Cloud, archive: str, tmp_path: Path
 ) -> None:
-    """Sixty seconds on AWS; the planes run in this process, with one second."""
-    service = find(cloud.settings)
-    assert service
-    guard = Guard(tmp_path / "work")
-    context = Context(
-        url=service.url, access_key=service.access_key, secret_key=service.secret_key,
-        region=service.region, work=tmp_path / "work", logs=tmp_path / "logs",
-        state=cloud.settings.state, threads=1, settle=0, guard=guard,
+    slow = Call(
+        operation="InvokeEndpoint", parameters={"EndpointName": NAME},
+        payload=b'{"do": "sleep", "seconds": 30}',
     )  # fmt: skip
-    control = ControlPlane(context)
-    monkeypatch.setattr(data_plane, "SYNC_TIMEOUT_S", 1)
-    try:
-        for call in create(cloud, archive, {}):
-            control.answer(call)
-        made = control.endpoints.get(NAME)
-        while made.status == "Creating":
-            time.sleep(0.05)
-        slow = Call(
-            operation="InvokeEndpoint", parameters={"EndpointName": NAME},
-            payload=b'{"do": "sleep", "seconds": 30}',
-        )  # fmt: skip
+    with own_planes(cloud, tmp_path, create(cloud, archive, {}), sync_timeout_s=1) as plane:
+        began = time.monotonic()
         with pytest.raises(Refusal, match="timed out while waiting for a response") as refused:
-            DataPlane(context, control).answer(slow)
-        assert (refused.value.code, refused.value.status) == ("ModelError", 424)
-    finally:
-        control.stop()
-        guard.close()
+            plane.answer(slow)
+        assert 1 <= time.monotonic() - began < 10
+    assert (refused.value.code, refused.value.status) == ("ModelError", 424)
