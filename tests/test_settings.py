@@ -32,6 +32,8 @@ def test_every_field_has_its_variable(tmp_path: Path) -> None:
             "AVATAR_OUTPUTS": str(tmp_path / "a" / ".." / "pictures"),
             "AVATAR_STATE": str(tmp_path / "state"),
             "AVATAR_THREADS": "3",
+            "AVATAR_ROLE_ARN": "arn:aws:iam::123456789012:role/service-role/course",
+            "AVATAR_BUCKET": "avatar-anna-2",
             "AVATAR_HOURS": "1.5",
             "AVATAR_PRICES": str(tmp_path / "prices.json"),
         }
@@ -45,6 +47,8 @@ def test_every_field_has_its_variable(tmp_path: Path) -> None:
         "outputs": tmp_path / "pictures",
         "state": tmp_path / "state",
         "threads": 3,
+        "role_arn": "arn:aws:iam::123456789012:role/service-role/course",
+        "bucket": "avatar-anna-2",
         "hours": 1.5,
         "prices": tmp_path / "prices.json",
     }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from collections.abc import Callable
@@ -18,6 +17,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from helpers.cloud.ledger import Ledger
 from helpers.cloud.prices import PriceBook, read_price_file
+from helpers.cloud.role import execution_role
 from helpers.errors import ServiceError
 from helpers.settings import Settings
 
@@ -39,26 +39,19 @@ _CLIENTS: dict[str, dict[str, Any]] = {
         "config": Config(connect_timeout=2, read_timeout=5, retries={"total_max_attempts": 1}),
     },
 }
-_TRUST = {
-    "Version": "2012-10-17",
-    "Statement": [
-        {
-            "Effect": "Allow",
-            "Principal": {"Service": "sagemaker.amazonaws.com"},
-            "Action": "sts:AssumeRole",
-        }
-    ],
-}
 
 
 class LocalSession(boto3.Session):
     """A session whose every client talks to the local SageMaker.
 
+    A request that AWS would refuse for its parameters alone is refused, whichever the service.
     Also when a library passes an address of its own, as the SageMaker SDK does for STS; and
     whatever profiles, proxies and credentials this machine has, they are not read.
     """
 
     def __init__(self, service: LocalService) -> None:
+        from helpers.local.recorder import record
+
         self._url = service.url
         unread = {
             "profile": (None, None, None, None),
@@ -71,6 +64,7 @@ class LocalSession(boto3.Session):
             region_name=service.region,
             botocore_session=botocore.session.Session(session_vars=unread),
         )
+        record(self.events, refuse=True)
 
     def client(self, *arguments: Any, **named: Any) -> Any:
         return super().client(*arguments, **self._local(named))
@@ -129,8 +123,7 @@ class Cloud:
 
         Raises ``ServiceError`` for a stem that makes no valid name.
         """
-        prefix = f"avatar-{self.settings.learner}-".lower()
-        full = stem if stem.startswith(prefix) else f"{prefix}{stem}"
+        full = stem if stem.startswith(self.name_prefix) else f"{self.name_prefix}{stem}"
         if len(full) > 63 or not re.fullmatch("[a-zA-Z0-9](-*[a-zA-Z0-9])*", full):
             raise ServiceError(
                 f"{full!r} is no name for a resource",
@@ -138,6 +131,14 @@ class Cloud:
                 "choose a shorter or plainer one",
             )
         return full
+
+    @property
+    def name_prefix(self) -> str:
+        """How the names of this learner's resources begin, and nobody else's.
+
+        No learner has two hyphens in a row: ``ada`` and ``ada-two`` cannot be mixed up.
+        """
+        return f"avatar-{self.settings.learner}--"
 
     @property
     def prefix(self) -> str:
@@ -167,7 +168,9 @@ class Cloud:
         return f"s3://{self.bucket}/{key}"
 
 
-def open_cloud(settings: Settings | None = None) -> Cloud:
+def open_cloud(
+    settings: Settings | None = None, *, announce: Callable[[str], None] = _nobody
+) -> Cloud:
     """The account that the settings choose, ready to use: bucket and role are there.
 
     Locally this starts the local SageMaker, or finds the one that runs. Raises ``ServiceError``
@@ -184,10 +187,10 @@ def open_cloud(settings: Settings | None = None) -> Cloud:
             session=session,
             account=account,
             region=settings.region,
-            bucket=f"sagemaker-{settings.region}-{account}",
+            bucket=_own_bucket(settings) or f"sagemaker-{settings.region}-{account}",
+            announce=announce,
         )
-        role = _local_role(session) if settings.backend == "local" else _aws_role(session)
-        opened = cloud(role_arn=role)
+        opened = cloud(role_arn=execution_role(session, settings, account))
         _ensure_bucket(opened)
     except (ClientError, BotoCoreError) as trouble:
         raise ServiceError(
@@ -211,52 +214,35 @@ def _aws_session(settings: Settings) -> boto3.Session:
     return boto3.Session(region_name=settings.region)
 
 
-def _local_role(session: boto3.Session) -> str:
-    iam = session.client("iam")
-    name = "avatar-course-execution"
-    return _existing_or(
-        lambda: iam.get_role(RoleName=name),
-        lambda: iam.create_role(RoleName=name, AssumeRolePolicyDocument=json.dumps(_TRUST)),
-        "NoSuchEntity",
-    )["Role"]["Arn"]
-
-
-def _aws_role(session: boto3.Session) -> str:
-    """The role that this notebook runs as, as ``get_execution_role`` finds it."""
-    arn = session.client("sts").get_caller_identity()["Arn"]
-    if ":assumed-role/" not in arn:
-        raise ServiceError(
-            "there is no execution role",
-            "the caller is a user, and SageMaker needs a role to assume",
-            "run inside SageMaker Studio, or assume the course's execution role first",
-        )
-    name = arn.split("/")[1]
-    return session.client("iam").get_role(RoleName=name)["Role"]["Arn"]
+def _own_bucket(settings: Settings) -> str:
+    return settings.bucket if settings.backend == "aws" else ""
 
 
 def _ensure_bucket(cloud: Cloud) -> None:
     """Create the bucket if it is missing; only then is it the course's to delete."""
     s3 = cloud.client("s3")
     try:
-        s3.head_bucket(Bucket=cloud.bucket)
+        # HeadBucket names no prefix, so a policy for one learner's prefix would refuse it. And a
+        # bucket of the expected name may be somebody else's, put there to catch uploads.
+        s3.list_objects_v2(
+            Bucket=cloud.bucket,
+            Prefix=f"{cloud.prefix}/",
+            MaxKeys=1,
+            ExpectedBucketOwner=cloud.account,
+        )
         return
     except ClientError as trouble:
-        if trouble.response["Error"]["Code"] not in ("404", "NoSuchBucket"):
-            raise
+        if trouble.response["Error"]["Code"] != "NoSuchBucket" or _own_bucket(cloud.settings):
+            raise ServiceError(
+                f"the bucket {cloud.bucket} cannot be used",
+                trouble.response["Error"].get("Message", str(trouble)),
+                "set AVATAR_BUCKET to a bucket of yours, BucketName among the stack's outputs",
+            ) from trouble
     place = {} if cloud.region == "us-east-1" else {"LocationConstraint": cloud.region}
     options = {"CreateBucketConfiguration": place} if place else {}
     with cloud.ledger().creating("bucket", cloud.bucket):
         s3.create_bucket(Bucket=cloud.bucket, **options)
         s3.put_bucket_tagging(Bucket=cloud.bucket, Tagging={"TagSet": cloud.tags})
-
-
-def _existing_or(get: Callable[[], Any], create: Callable[[], Any], missing: str) -> Any:
-    try:
-        return get()
-    except ClientError as trouble:
-        if trouble.response["Error"]["Code"] != missing:
-            raise
-    return create()
 
 
 def _opt_out_of_telemetry(settings: Settings) -> None:
