@@ -8,20 +8,20 @@ from pathlib import Path
 from helpers.settings import ROOT
 
 
-def helper_files(entry: str) -> dict[str, Path]:
-    """The files behind ``modules_needed(entry)``, by their path in the checkout."""
-    files = (module_file(module) for module in modules_needed(entry))
+def helper_files(*entries: str) -> dict[str, Path]:
+    """The files behind ``modules_needed(*entries)``, by their path in the checkout."""
+    files = (module_file(module) for module in modules_needed(*entries))
     return {file.relative_to(ROOT).as_posix(): file for file in files if file}
 
 
-def modules_needed(entry: str) -> list[str]:
-    """Modules of ``helpers`` that importing ``entry`` reaches, packages included, sorted.
+def modules_needed(*entries: str) -> list[str]:
+    """Modules of ``helpers`` that importing ``entries`` reaches, packages included, sorted.
 
     Read from the source, imports inside functions too, so that an image never lacks a module
     that a rarely taken path needs, nor carries the rest of the course.
     """
     found: set[str] = set()
-    waiting = [entry]
+    waiting = list(entries)
     while waiting:
         module = waiting.pop()
         if module in found or module_file(module) is None:

@@ -10,21 +10,29 @@ from helpers.bases import open_base
 from helpers.errors import BaseModelError, ConfigError
 from helpers.packaging import helper_files
 from helpers.settings import ROOT
+from helpers.wheels import FOLDER, locked
 
 DOOR = ROOT / "training_service"
-ENTRY = "helpers.tuning.service"
+ENTRIES = ("helpers.startup", "helpers.tuning.service")
 LONGEST = 3600
 """SageMaker's largest ``InvocationTimeoutSeconds``."""
 
 
 def package_training_service(
-    path: Path, *, base_folder: Path, staging_s3_uri: str, timeout_s: int = LONGEST
+    path: Path,
+    *,
+    base_folder: Path,
+    staging_s3_uri: str,
+    timeout_s: int = LONGEST,
+    wheels: Path | None = None,
 ) -> Path:
     """Write the endpoint's ``model.tar.gz`` to ``path``.
 
     ``base_folder`` is the base it fine-tunes, ``staging_s3_uri`` the prefix where it leaves
-    adapters, ``timeout_s`` the endpoint's invocation timeout, 1 to 3600. The same parts give the
-    same bytes. Raises ``BaseModelError`` and, for an unusable address or timeout, ``ConfigError``.
+    adapters, ``timeout_s`` the endpoint's invocation timeout, 1 to 3600. ``wheels`` is a folder
+    that ``helpers.wheels.vendor_wheels`` filled, for a container without internet. The same parts
+    give the same bytes. Raises ``BaseModelError``, ``ConfigError`` for an unusable address or
+    timeout, and ``SetupError`` for a folder without wheels.
     """
     open_base(base_folder)
     address = staging_s3_uri.rstrip("/")
@@ -41,8 +49,11 @@ def package_training_service(
         "serving.properties": properties.encode(),
         "model.py": DOOR / "model.py",
         "requirements.txt": DOOR / "requirements.txt",
-        **helper_files(ENTRY),
+        **helper_files(*ENTRIES),
     }
+    if wheels is not None:
+        members["requirements.txt"] = locked(wheels).encode()
+        members |= {f"{FOLDER}/{wheel.name}": wheel for wheel in wheels.glob("*.whl")}
     for name, file in _base_files(Path(base_folder)).items():
         members[f"base/{name}"] = file
     return pack(members, path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -12,13 +13,14 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from helpers.archives import pack, read_members
 from helpers.bases import BaseModel
 from helpers.cloud import jobs
 from helpers.cloud.endpoints import deploy_async, wait_in_service
 from helpers.cloud.images import djl_image
 from helpers.cloud.logs import read_logs
 from helpers.cloud.session import Cloud
-from helpers.errors import JobError
+from helpers.errors import JobError, ServiceError
 from helpers.photos.archive import pack_request
 from helpers.photos.photo import Photo
 from helpers.s3 import split_uri
@@ -97,6 +99,55 @@ def _steps_told(cloud: Cloud, endpoint: str, job: str, count: int) -> list[int]:
         steps = [one.done for one in read_progress(lines, job) if one.stage == "step"]
         time.sleep(0.1)
     return steps
+
+
+def test_an_install_that_failed_fails_the_endpoint_by_name(
+    cloud: Cloud, tiny: BaseModel, tmp_path: Path
+) -> None:
+    """DJL logs a failed pip install and serves on; the check at load is what stops it."""
+    archive = package_training_service(
+        tmp_path / "model.tar.gz", base_folder=tiny.folder, staging_s3_uri=cloud.uri("staging")
+    )
+    members: dict[str, Path | bytes] = {
+        **read_members(archive.read_bytes(), limit_bytes=1024**3, limit_members=1000)
+    }
+    members["requirements.txt"] = b"diffusers==0.30.0\nxformers==0.0.29\n"
+    deploy_async(
+        cloud,
+        cloud.ledger(),
+        name="half-installed",
+        image=djl_image(cloud.region),
+        model_data=pack(members, tmp_path / "broken.tar.gz"),
+        instance_type="ml.g5.xlarge",
+    )
+    with pytest.raises(ServiceError) as failed:
+        wait_in_service(cloud, "half-installed", timeout_s=120)
+    assert "diffusers is 0.42.1, wanted 0.30.0" in str(failed.value)
+    assert "xformers is missing, wanted 0.0.29" in str(failed.value)
+    found = cloud.client("sagemaker").describe_endpoint(EndpointName=cloud.name("half-installed"))
+    assert found["EndpointStatus"] == "Failed"
+    cloud.client("sagemaker").delete_endpoint(EndpointName=cloud.name("half-installed"))
+
+
+def test_the_log_says_what_the_container_has(cloud: Cloud, endpoint: str) -> None:
+    until, said = time.monotonic() + 10, ""
+    while "start-up check passed" not in said and time.monotonic() < until:
+        said = "\n".join(str(line) for line in read_logs(cloud, endpoint))
+        time.sleep(0.1)
+    assert re.search(r"start-up check passed: torch \S+, CUDA .*diffusers .*/dev/shm \d+ MB", said)
+
+
+def test_a_job_delivered_twice_leaves_one_adapter(
+    cloud: Cloud, submit: Callable, tmp_path: Path
+) -> None:
+    """SageMaker may hand out a request again; the second run replaces the first one's object."""
+    addresses = []
+    for _ in range(2):
+        job = submit("twice-job")
+        assert _end(cloud, job) == "completed", jobs.failure_text(cloud, job)
+        addresses.append(jobs.result(cloud, job)["adapter"])
+    assert addresses[0] == addresses[1]
+    assert _staged(cloud).count("twice-job") == 1
 
 
 def test_a_job_gives_up_before_its_invocation_times_out(cloud: Cloud, submit: Callable) -> None:

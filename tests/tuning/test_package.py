@@ -2,19 +2,28 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import zipfile
 from collections.abc import Callable
-from importlib.metadata import version
+from functools import partial
+from importlib.metadata import requires, version
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.version import Version
 
 from helpers.archives import read_members, unpack
 from helpers.bases import BaseModel, open_base
-from helpers.errors import BaseModelError, ConfigError
+from helpers.cloud.images import IMAGES, UNKNOWN
+from helpers.errors import BaseModelError, ConfigError, SetupError
 from helpers.local.djl_properties import read_properties
+from helpers.pins import direct_pins
 from helpers.settings import ROOT
 from helpers.tuning.package import package_training_service
+from helpers.wheels import closure, vendor_wheels
+from tests.launcher.packages import only_from, wheel
 
+REQUIREMENTS = ROOT / "training_service" / "requirements.txt"
 STAGING = "s3://bucket/staging"
 
 
@@ -57,22 +66,27 @@ def test_the_base_travels_whole_and_without_its_card(
 
 
 def test_the_archive_needs_nothing_but_itself(model_dir: Path) -> None:
-    """The door imports with only the archive and DJL's package in reach."""
+    """The door loads its base with only the archive and DJL's package in reach."""
     code = (
-        "import sys, model, helpers; "
+        "import sys, model, helpers; assert 'torch' not in sys.modules; "
+        "model.load({'model_dir': '.', 'predict_timeout': '9', 'staging_s3_uri': 's3://b/x'}); "
         "print(helpers.__file__); print(*sorted(n for n in sys.modules if n.startswith('helpers')))"
     )
     shim = ROOT / "helpers" / "local" / "djl"
     done = subprocess.run(
         [sys.executable, "-P", "-c", code],
         cwd=model_dir,
-        env={"PYTHONPATH": f"{model_dir}:{shim}", "PATH": "", "HF_HUB_OFFLINE": "1"},
+        env={
+            "PYTHONPATH": f"{model_dir}:{shim}", "PATH": "", "HF_HUB_OFFLINE": "1",
+            "AWS_DEFAULT_REGION": "us-east-1",
+        },
         capture_output=True,
         text=True,
         timeout=120,
-    )
+    )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    where, modules = done.stdout.splitlines()
+    checked, where, modules = done.stdout.splitlines()
+    assert checked.startswith("start-up check passed: torch")
     assert where.startswith(str(model_dir))
     assert "helpers.tuning.fine_tune" in modules
 
@@ -102,10 +116,88 @@ def test_a_folder_without_a_base_is_refused(tmp_path: Path) -> None:
 
 
 def test_the_container_s_packages_are_the_course_s() -> None:
-    lines = (ROOT / "training_service" / "requirements.txt").read_text().splitlines()
-    pins = dict(line.split("==") for line in lines if line and not line.startswith("#"))
+    pins = direct_pins(REQUIREMENTS)
     assert pins
     assert {name: version(name) for name in pins} == pins
+
+
+def test_nothing_replaces_the_container_s_torch() -> None:
+    """pip takes an installed torch that every requirement allows, and leaves it alone."""
+    needed = closure(direct_pins(REQUIREMENTS))
+    assert not [name for name in needed if name == "torch" or name.startswith(("nvidia", "triton"))]
+    limits = {
+        f"{name}: {line}": Requirement(line).specifier
+        for name in needed
+        for line in requires(name) or []
+        if Requirement(line).name in ("torch", "torchvision") and "extra" not in line
+    }
+    assert any(text.startswith("peft:") for text in limits), "somebody does ask for torch"
+    oldest = min(
+        (image.carries["torch"] for image in IMAGES.values() if image.carries["torch"] != UNKNOWN),
+        key=Version,
+    )
+    for carried in (oldest, IMAGES["training"].carries["torch"]):
+        assert not [text for text, limit in limits.items() if carried not in limit]
+
+
+@pytest.fixture
+def wheels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """What ``vendor_wheels`` fetches for two tiny packages, one of which also wants torch."""
+    index, here = tmp_path / "index", tmp_path / "here"
+    wheel(index, "painter", "1.0", requires=["palette", "torch>=1.13", 'brush; extra == "more"'])
+    wheel(index, "palette", "2.0")
+    wheel(index, "palette", "3.0")
+    for name, value in only_from(index).items():
+        monkeypatch.setenv(name, value)
+    for name in ("painter-1.0", "palette-2.0"):
+        with zipfile.ZipFile(index / f"{name}-py3-none-any.whl") as archive:
+            archive.extractall(here)
+    monkeypatch.syspath_prepend(str(here))
+    (tmp_path / "wanted.txt").write_text("painter==1.0\n")
+    return vendor_wheels(tmp_path / "wanted.txt", tmp_path / "wheels").parent
+
+
+def test_an_archive_with_wheels_installs_without_any_index(
+    wheels: Path, tiny: BaseModel, tmp_path: Path
+) -> None:
+    """In an environment with a torch of its own, as DJL installs: that torch stays."""
+    archive = package_training_service(
+        tmp_path / "m.tar.gz", base_folder=tiny.folder, staging_s3_uri=STAGING, wheels=wheels
+    )
+    unpack(archive, tmp_path / "model", limit_bytes=1024**3, limit_members=1000)
+    lock = tmp_path / "model" / "requirements.txt"
+    assert direct_pins(lock) == {"painter": "1.0", "palette": "2.0"}
+    theirs = wheel(tmp_path / "theirs", "torch", "2.6.0")
+    python = tmp_path / "venv" / "bin" / "python"
+    bare = {"PIP_CONFIG_FILE": "/dev/null", "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
+    run = partial(subprocess.run, check=True, cwd="/", env=bare, timeout=120)
+    run([sys.executable, "-m", "venv", str(tmp_path / "venv")])
+    run([python, "-m", "pip", "-q", "install", "--no-index", str(theirs)])
+    run([python, "-m", "pip", "-q", "install", "-r", str(lock)])
+    code = "import painter, palette, torch; print(painter.version, palette.version, torch.version)"
+    said = run([python, "-c", code], capture_output=True, text=True).stdout
+    assert said.split() == ["1.0", "2.0", "2.6.0"]
+    spoiled = next((tmp_path / "model" / "requirements").glob("palette*"))
+    spoiled.write_bytes(wheel(tmp_path / "other", "palette", "2.0", requires=["x"]).read_bytes())
+    again = [python, "-m", "pip", "-q", "install", "--force-reinstall", "-r", str(lock)]
+    refused = subprocess.run(again, cwd="/", env=bare, timeout=120, capture_output=True, text=True)
+    assert refused.returncode and "HASHES" in refused.stderr.upper()
+
+
+def test_wheels_that_are_not_there_are_said_so(
+    wheels: Path, tmp_path: Path, tiny: BaseModel
+) -> None:
+    (tmp_path / "wanted.txt").write_text("nowhere-to-be-found==1.0\n")
+    with pytest.raises(SetupError, match="nowhere-to-be-found"):
+        vendor_wheels(tmp_path / "wanted.txt", tmp_path / "more")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(SetupError, match="holds no wheels"):
+        package_training_service(
+            tmp_path / "m",
+            base_folder=tiny.folder,
+            staging_s3_uri=STAGING,
+            wheels=tmp_path / "empty",
+        )
 
 
 def test_what_only_describes_a_job_does_not_load_torch() -> None:
