@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 from helpers.local.context import Context, split_s3
-from helpers.local.fleet import MOST_INSTANCES, container_of
+from helpers.local.fleet import container_of
 from helpers.local.hosts import is_multi_model
 from helpers.local.wire import Refusal
 
@@ -42,7 +42,7 @@ def check_model(context: Context, asked: Members) -> None:
 def check_variants(
     asked: Members, *, key: str = "InitialInstanceCount", least: int = 1
 ) -> list[Members]:
-    """Variants that this machine can run: named once, on instances, and not too many of them."""
+    """Variants that the local SageMaker can run: each named once, and on instances."""
     variants = asked["ProductionVariants"]
     names = [variant["VariantName"] for variant in variants]
     if len(set(names)) < len(names):
@@ -52,15 +52,8 @@ def check_variants(
             raise Refusal("ValidationException", "The local SageMaker serves from instances only.")
         if least and ("ModelName" not in variant or "InstanceType" not in variant):
             raise Refusal("ValidationException", "A variant needs a ModelName and an InstanceType.")
-        count = variant.get(key, least)
-        variant.setdefault(key, count)
-        if count > MOST_INSTANCES:
-            kind = variant.get("InstanceType", "instance")
-            raise Refusal(
-                "ResourceLimitExceeded",
-                f"The account-level service limit '{kind} for endpoint usage' is {MOST_INSTANCES} "
-                f"Instances, with a request delta of {count} Instances.",
-            )
+        if least:
+            variant.setdefault(key, least)
     return variants
 
 

@@ -5,15 +5,17 @@ One method per operation, found by its name; requests arrive validated by ``wire
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
 from helpers.local.checks import check_async, check_model, check_variants
 from helpers.local.context import Context
-from helpers.local.endpoint import Endpoint
+from helpers.local.endpoint import Endpoint, instances_of
 from helpers.local.fleet import Variant
+from helpers.local.quotas import Quotas
 from helpers.local.store import Record, Shelf, Tags, page
-from helpers.local.wire import Call, Refusal
+from helpers.local.wire import Call, Refusal, perform
 
 Members = dict[str, Any]
 
@@ -27,16 +29,11 @@ class ControlPlane:
         self.configs: Shelf[Record] = Shelf("endpoint configuration", self._arn("endpoint-config"))
         self.endpoints: Shelf[Endpoint] = Shelf("endpoint", self._arn("endpoint"))
         self.tags = Tags()
+        self.quotas = Quotas(context)
 
     def answer(self, call: Call) -> Members:
         """Do what a control-plane call asks. Raises ``Refusal``."""
-        operation = getattr(self, f"_{_snake(call.operation)}", None)
-        if operation is None:
-            raise Refusal(
-                "UnknownOperationException",
-                f"The local SageMaker does not answer {call.operation}.",
-            )
-        return operation(call.parameters)
+        return perform(self, call)
 
     def stop(self) -> None:
         for endpoint in self.endpoints.all():
@@ -120,7 +117,11 @@ class ControlPlane:
             build=self._variants,
         )
         self._variants(endpoint.config)
-        self.endpoints.add(endpoint)
+        with self.quotas.lock:
+            # A name that is taken is refused as such, however full the account is.
+            if self.endpoints.find(name) is None:
+                self.quotas.check_endpoints(endpoint.instances, self._in_use())
+            self.endpoints.add(endpoint)
         self.tags.add(endpoint.arn, asked.get("Tags", []))
         endpoint.begin()
         return {"EndpointArn": endpoint.arn}
@@ -170,6 +171,8 @@ class ControlPlane:
                 "ValidationException",
                 "An endpoint cannot change between real-time and asynchronous inference.",
             )
+        # The new instances come up beside the old ones.
+        self.quotas.check_endpoints(instances_of(config, {}), self._in_use())
         endpoint.update(config)
         return {"EndpointArn": endpoint.arn}
 
@@ -184,14 +187,15 @@ class ControlPlane:
                     f"Variant {change['VariantName']} is not part of {endpoint.name}.",
                 )
         check_variants({"ProductionVariants": wanted}, key="DesiredInstanceCount", least=0)
-        endpoint.scale(
-            {
-                c["VariantName"]: c["DesiredInstanceCount"]
-                for c in wanted
-                if "DesiredInstanceCount" in c
-            },
-            {c["VariantName"]: c["DesiredWeight"] for c in wanted if "DesiredWeight" in c},
-        )
+        counts = {
+            change["VariantName"]: change["DesiredInstanceCount"]
+            for change in wanted
+            if "DesiredInstanceCount" in change
+        }
+        then = instances_of(endpoint.config, {**endpoint.counts, **counts})
+        self.quotas.check_endpoints(then - endpoint.instances, self._in_use())
+        weights = {c["VariantName"]: c["DesiredWeight"] for c in wanted if "DesiredWeight" in c}
+        endpoint.scale(counts, weights)
         return {"EndpointArn": endpoint.arn}
 
     def _delete_endpoint(self, asked: Members) -> Members:
@@ -203,6 +207,14 @@ class ControlPlane:
 
         endpoint.delete(gone)
         return {}
+
+    def _list_training_jobs(self, asked: Members) -> Members:
+        """None: the local SageMaker trains behind endpoints so far."""
+        return {"TrainingJobSummaries": [], "NextToken": None}
+
+    def _list_notebook_instances(self, asked: Members) -> Members:
+        """None: the notebooks of this machine are no notebook instances."""
+        return {"NotebookInstances": [], "NextToken": None}
 
     def _add_tags(self, asked: Members) -> Members:
         self._known(asked["ResourceArn"])
@@ -216,6 +228,10 @@ class ControlPlane:
         self._known(asked["ResourceArn"])
         self.tags.remove(asked["ResourceArn"], asked["TagKeys"])
         return {}
+
+    def _in_use(self) -> Counter[str]:
+        """Instances of all endpoints by type."""
+        return sum((endpoint.instances for endpoint in self.endpoints.all()), Counter())
 
     def _known(self, arn: str) -> None:
         shelves: tuple[Shelf[Any], ...] = (self.models, self.configs, self.endpoints)
@@ -244,7 +260,3 @@ def _without_tags(asked: Members) -> Members:
 
 def _epoch(item: Any) -> float:
     return item.created.timestamp()
-
-
-def _snake(operation: str) -> str:
-    return "".join(f"_{c.lower()}" if c.isupper() else c for c in operation).lstrip("_")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -49,6 +50,16 @@ class Endpoint:
     def serves(self) -> bool:
         """Whether it takes invocations now: also while it is updated."""
         return self.status in ("InService", "Updating") and bool(self.variants)
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many instances each variant shall have; empty while none is up yet."""
+        return {variant.name: variant.count for variant in self.variants}
+
+    @property
+    def instances(self) -> Counter[str]:
+        """Instances by type, those that are coming up included; none once it failed."""
+        return Counter() if self.status == "Failed" else instances_of(self.config, self.counts)
 
     def begin(self) -> None:
         """Start the instances of a new endpoint."""
@@ -176,6 +187,15 @@ class Endpoint:
                 self._settle("Failed", f"InternalServerError: {trouble}")
 
         threading.Thread(target=run, name=f"endpoint {self.name}", daemon=True).start()
+
+
+def instances_of(config: Record, counts: Mapping[str, int]) -> Counter[str]:
+    """Instances by type: ``counts`` of its variants, or as many as the configuration asks for."""
+    found: Counter[str] = Counter()
+    for variant in config.request["ProductionVariants"]:
+        asked: int = variant["InitialInstanceCount"]
+        found[variant["InstanceType"]] += counts.get(variant["VariantName"], asked)
+    return found
 
 
 def _stop_all(instances: list[Instance]) -> None:

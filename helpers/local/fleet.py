@@ -22,9 +22,6 @@ from helpers.local.hosts import (
 )
 from helpers.local.store import Record
 
-MOST_INSTANCES = 4
-"""Instances of one endpoint that this machine will start: a quota, as every account has."""
-
 
 @dataclass(kw_only=True)
 class Instance:

@@ -1,4 +1,4 @@
-"""The front door: every request is checked, then goes to our SageMaker or to moto."""
+"""The front door: every request is checked, then goes to our own services or to moto."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from werkzeug.wrappers import Request, Response
 from helpers.local.auth import Denied, Doorkeeper
 from helpers.local.control_plane import ControlPlane
 from helpers.local.data_plane import DataPlane
+from helpers.local.pricing import Pricing
 from helpers.local.tagging import answer_tagging
 from helpers.local.wire import (
     Refusal,
@@ -22,6 +23,8 @@ from helpers.local.wire import (
 )
 
 Wsgi = Callable[..., Iterable[bytes]]
+_OURS = {"sagemaker": "sagemaker", "servicequotas": "service-quotas", "pricing": "pricing"}
+"""Services that moto does not answer, by the name that requests are signed for; botocore's name."""
 _XML_SERVICES = {"s3", "sns", "iam", "sts", "monitoring"}
 
 
@@ -33,14 +36,19 @@ class Front:
     ) -> None:
         self._doorkeeper, self._moto = doorkeeper, moto
         self._control, self._data = control, data
+        self._answer = {
+            "sagemaker": control.answer,
+            "service-quotas": control.quotas.answer,
+            "pricing": Pricing().answer,
+        }
 
     def __call__(self, environ: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:
         try:
             service = self._doorkeeper.check(environ)
         except Denied as denied:
             return _refuse(environ, denied)(environ, start)
-        if service == "sagemaker":
-            return self._sagemaker(Request(environ))(environ, start)
+        if service in _OURS:
+            return self._ours(_OURS[service], Request(environ))(environ, start)
         if service == "tagging":
             return answer_tagging(environ, self._control.tags, self._moto)(environ, start)
         if environ["PATH_INFO"].startswith("/moto-api"):
@@ -48,10 +56,10 @@ class Front:
             return Response("not found", 404)(environ, start)
         return self._moto(environ, start)
 
-    def _sagemaker(self, request: Request) -> Response:
+    def _ours(self, service: str, request: Request) -> Response:
         try:
             if "X-Amz-Target" in request.headers:
-                return answer_control(self._control.answer(read_control_call(request)))
+                return answer_control(self._answer[service](read_control_call(request, service)))
             return self._data.answer(read_runtime_call(request))
         except Refusal as refusal:
             return answer_refusal(refusal)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import base64
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Generic, Protocol, TypeVar
@@ -41,6 +41,7 @@ class Record:
 
 
 Item = TypeVar("Item", bound=Named)
+Anything = TypeVar("Anything")
 
 
 class Shelf(Generic[Item]):
@@ -129,9 +130,21 @@ def page(
     chosen.sort(key=lambda item: (order(item), item.name))
     if parameters.get("SortOrder", "Descending") == "Descending":
         chosen.reverse()
-    start = _read_token(parameters.get("NextToken"))
-    end = start + parameters.get("MaxResults", 10)
-    return chosen[start:end], _write_token(end) if end < len(chosen) else None
+    return cut(chosen, parameters, usual=10)
+
+
+def cut(
+    items: Sequence[Anything],
+    parameters: dict[str, Any],
+    *,
+    usual: int,
+    fault: str = "ValidationException",
+) -> tuple[list[Anything], str | None]:
+    """``MaxResults`` items (or as many as usual) from where ``NextToken`` left off, and the next
+    token; ``fault`` is the service's word for a token that is not its own."""
+    start = _read_token(parameters.get("NextToken"), fault)
+    end = start + parameters.get("MaxResults", usual)
+    return list(items[start:end]), _write_token(end) if end < len(items) else None
 
 
 def _within(moment: datetime, parameters: dict[str, Any], what: str) -> bool:
@@ -144,7 +157,7 @@ def _write_token(start: int) -> str:
     return base64.urlsafe_b64encode(f"page:{start}".encode()).decode()
 
 
-def _read_token(token: str | None) -> int:
+def _read_token(token: str | None, fault: str) -> int:
     if not token:
         return 0
     try:
@@ -153,4 +166,4 @@ def _read_token(token: str | None) -> int:
             raise ValueError
         return max(int(start), 0)
     except ValueError:
-        raise Refusal("ValidationException", "Invalid pagination token.") from None
+        raise Refusal(fault, "Invalid pagination token.") from None
