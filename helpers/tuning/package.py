@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 from helpers.archives import pack
 from helpers.bases import open_base
-from helpers.errors import BaseModelError, ConfigError
-from helpers.packaging import helper_files
+from helpers.errors import ConfigError
+from helpers.packaging import base_files, helper_files
 from helpers.settings import ROOT
 from helpers.wheels import FOLDER, locked
 
@@ -54,20 +53,6 @@ def package_training_service(
     if wheels is not None:
         members["requirements.txt"] = locked(wheels).encode()
         members |= {f"{FOLDER}/{wheel.name}": wheel for wheel in wheels.glob("*.whl")}
-    for name, file in _base_files(Path(base_folder)).items():
+    for name, file in base_files(Path(base_folder)).items():
         members[f"base/{name}"] = file
     return pack(members, path)
-
-
-def _base_files(folder: Path) -> dict[str, Path]:
-    """The pipeline's own files: its index and the folders that it names, no card, no recipe."""
-    index = json.loads((folder / "model_index.json").read_text(encoding="utf-8"))
-    parts = [name for name in index if not name.startswith("_") and (folder / name).is_dir()]
-    files = [
-        file for part in parts for file in sorted((folder / part).rglob("*")) if file.is_file()
-    ]
-    if not files:
-        raise BaseModelError(f"The base model in {folder.name}/ is empty")
-    return {
-        file.relative_to(folder).as_posix(): file for file in [folder / "model_index.json", *files]
-    }
