@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from helpers.errors import SetupError
-from helpers.pins import direct_pins, installed, unmet
+from helpers.pins import direct_pins, installed, ranges, unmet
 
 GB = 1_000_000_000
 NEEDED_DISK = 1 * GB
@@ -50,11 +50,12 @@ def check_start_up(
 ) -> StartUp:
     """Look whether this container can do its work; import nothing heavy before it has passed.
 
-    ``requirements`` is the file that the container installed from: its pins must hold. A machine
-    with a GPU in ``devices`` must show it to torch. ``scratch`` (the temporary folder) must have
-    ``need_disk`` bytes left. Raises ``SetupError`` that names each package, found and wanted.
+    ``requirements`` is the file that the container installed from: its pins and ranges must hold.
+    A machine with a GPU in ``devices`` must show it to torch. ``scratch`` (the temporary folder)
+    must have ``need_disk`` bytes left. Raises ``SetupError`` that names each package, found and
+    wanted.
     """
-    pins = direct_pins(requirements)
+    pins = direct_pins(requirements) | ranges(requirements)
     if wrong := unmet(pins):
         raise SetupError(
             f"the container's packages are not those of {requirements.name}",
