@@ -1,41 +1,33 @@
-"""Each kind of resource the course makes: does it exist, how is it removed, how is it tagged."""
+"""Everything that the course can create in an account: found, looked up, removed."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 from botocore.exceptions import ClientError
 
-from helpers.cloud.session import OWNER_TAG, Cloud
-from helpers.s3 import split_uri
+from helpers.cloud.kinds import Kind, is_missing, pages, patiently
+from helpers.cloud.kinds_builds import BUILDS
+from helpers.cloud.kinds_hosting import DEFINITIONS, RUNNING, SCALING
+from helpers.cloud.kinds_messages import ENDPOINT_LOGS, LOGS, MESSAGES
+from helpers.cloud.kinds_storage import BUCKET, STORAGE
+from helpers.cloud.session import COURSE_TAG, OWNER_TAG, Cloud
 
-KINDS = (
-    "endpoint",
-    "endpoint-config",
-    "model",
-    "subscription",
-    "topic",
-    "queue",
-    "s3-prefix",
-    "log-group",
-    "bucket",
-)
-"""In the order of removal: first what costs, last what the others lie in."""
-
-_MISSING = {
-    "404", "NoSuchBucket", "NotFound", "NotFoundException", "ResourceNotFoundException",
-    "AWS.SimpleQueueService.NonExistentQueue", "QueueDoesNotExist",
+KINDS: dict[str, Kind] = {
+    **SCALING, **RUNNING, **BUILDS, **STORAGE, **DEFINITIONS, **MESSAGES, **LOGS, **BUCKET,
 }  # fmt: skip
+"""In the order of removal, dearest first; before endpoints only what could make them grow."""
+UNKNOWN = "unknown"
+"""The kind of a resource that carries our tags and that this list does not know."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Resource:
     """Something in the account: its kind, and the name by which its service knows it.
 
-    Topics go by ARN, subscriptions by ``topic-arn queue-arn``, prefixes by ``s3://…/``.
+    Topics go by ARN, subscriptions by ``topic-arn listener``, prefixes by ``s3://…/``, what scales
+    by ``resource-id dimension [policy]``, and an unknown kind by ARN.
     """
 
     kind: str
@@ -44,201 +36,85 @@ class Resource:
 
 def exists(cloud: Cloud, resource: Resource) -> bool:
     """Whether it is there. Raises ``ClientError`` when the account does not let us look."""
+    if resource.kind == UNKNOWN:
+        return True
     try:
-        return _EXISTS[resource.kind](cloud, resource.name)
+        return patiently(cloud, KINDS[resource.kind].exists, cloud, resource.name)
     except ClientError as trouble:
-        if _is_missing(trouble):
+        if is_missing(trouble):
             return False
         raise
 
 
 def remove(cloud: Cloud, resource: Resource) -> None:
-    """Remove it and, for an endpoint, wait until it is gone. Raises ``ClientError``."""
+    """Ask for its removal, which for an endpoint takes a while; nothing happens if it is gone.
+
+    Raises ``ClientError``, and ``Busy`` or ``NotOurs`` (``helpers.cloud.kinds``) when it cannot go
+    now or at all.
+    """
     try:
-        _REMOVE[resource.kind](cloud, resource.name)
+        patiently(cloud, KINDS[resource.kind].remove, cloud, resource.name)
     except ClientError as trouble:
-        if not _is_missing(trouble):
+        if not is_missing(trouble):
             raise
 
 
+def named(cloud: Cloud, kind: str) -> list[Resource]:
+    """The learner's resources of a kind, found by their names. Raises ``ClientError``."""
+    try:
+        names = patiently(cloud, lambda: list(KINDS[kind].find(cloud)))
+    except ClientError as trouble:
+        if is_missing(trouble):
+            return []
+        raise
+    return [Resource(kind=kind, name=name) for name in names]
+
+
 def tagged(cloud: Cloud) -> list[Resource]:
-    """Everything in the account that carries this learner's tag, and logs of tagged endpoints."""
-    pages = cloud.client("resourcegroupstaggingapi").get_paginator("get_resources")
-    wanted = [{"Key": OWNER_TAG, "Values": [cloud.settings.learner]}]
-    arns = [
-        item["ResourceARN"]
-        for page in pages.paginate(TagFilters=wanted)
-        for item in page["ResourceTagMappingList"]
-    ]
-    found = [resource for arn in arns if (resource := _from_arn(arn))]
+    """Everything in the account that carries this learner's tags, and logs of tagged endpoints.
+
+    The index of tags lags behind by seconds: what it lists may be gone, what it lacks may be there.
+    Raises ``ClientError``.
+    """
+    wanted = [{"Key": COURSE_TAG}, {"Key": OWNER_TAG, "Values": [cloud.settings.learner]}]
+    found = patiently(cloud, lambda: list(_resources(cloud, wanted)))
     # A log group is made by the endpoint's containers and carries no tag of ours.
     return found + [
-        Resource(kind="log-group", name=f"/aws/sagemaker/Endpoints/{resource.name}")
+        Resource(kind="log-group", name=f"{ENDPOINT_LOGS}{resource.name}")
         for resource in found
         if resource.kind == "endpoint"
     ]
 
 
+def _resources(cloud: Cloud, wanted: list[dict[str, object]]) -> Iterator[Resource]:
+    for item in pages(
+        cloud, "resourcegroupstaggingapi", "get_resources", "ResourceTagMappingList",
+        TagFilters=wanted,
+    ):  # fmt: skip
+        if (resource := _from_arn(item["ResourceARN"])) is not None:
+            yield resource
+
+
 def _from_arn(arn: str) -> Resource | None:
     service, _, _, rest = arn.split(":", 5)[2:]
-    if service == "sns":
-        return Resource(kind="topic", name=arn) if rest.count(":") == 0 else None
-    if service == "sqs":
-        return Resource(kind="queue", name=rest)
-    if service == "s3":
-        return Resource(kind="bucket", name=rest)
     kind, _, name = rest.partition("/")
     if service == "sagemaker" and kind in KINDS:
         return Resource(kind=kind, name=name)
-    return None
-
-
-def _is_missing(trouble: ClientError) -> bool:
-    error = trouble.response["Error"]
-    return error.get("Code", "") in _MISSING or "Could not find" in error.get("Message", "")
-
-
-def _describe(operation: str, key: str) -> Any:
-    def look(cloud: Cloud, name: str) -> bool:
-        getattr(cloud.client("sagemaker"), operation)(**{key: name})
-        return True
-
-    return look
-
-
-def _delete(operation: str, key: str) -> Any:
-    def remove_it(cloud: Cloud, name: str) -> None:
-        getattr(cloud.client("sagemaker"), operation)(**{key: name})
-
-    return remove_it
-
-
-def _delete_endpoint(cloud: Cloud, name: str) -> None:
-    """An endpoint that is being created refuses to be deleted: wait, ask again, wait until gone."""
-    sagemaker = cloud.client("sagemaker")
-    deadline = time.monotonic() + 1800
-    while True:
-        status = sagemaker.describe_endpoint(EndpointName=name)["EndpointStatus"]
-        if status not in ("Creating", "Updating", "SystemUpdating", "RollingBack", "Deleting"):
-            sagemaker.delete_endpoint(EndpointName=name)
-        if time.monotonic() > deadline:
-            return
-        time.sleep(0.05 if cloud.local else 5)
-
-
-def _subscriptions(cloud: Cloud, name: str) -> Iterator[str]:
-    topic, _, endpoint = name.partition(" ")
-    pages = cloud.client("sns").get_paginator("list_subscriptions_by_topic")
-    for page in pages.paginate(TopicArn=topic):
-        for item in page["Subscriptions"]:
-            if item["Endpoint"] == endpoint and item["SubscriptionArn"].startswith("arn:"):
-                yield item["SubscriptionArn"]
-
-
-def _has_subscription(cloud: Cloud, name: str) -> bool:
-    return any(True for _ in _subscriptions(cloud, name))
-
-
-def _unsubscribe(cloud: Cloud, name: str) -> None:
-    for arn in list(_subscriptions(cloud, name)):
-        cloud.client("sns").unsubscribe(SubscriptionArn=arn)
-
-
-def _has_topic(cloud: Cloud, name: str) -> bool:
-    cloud.client("sns").get_topic_attributes(TopicArn=name)
-    return True
-
-
-def _delete_topic(cloud: Cloud, name: str) -> None:
-    """With its subscriptions, which need not be in any ledger."""
-    sns = cloud.client("sns")
-    for page in sns.get_paginator("list_subscriptions_by_topic").paginate(TopicArn=name):
-        for item in page["Subscriptions"]:
-            if item["SubscriptionArn"].startswith("arn:"):
-                sns.unsubscribe(SubscriptionArn=item["SubscriptionArn"])
-    sns.delete_topic(TopicArn=name)
-
-
-def _has_queue(cloud: Cloud, name: str) -> bool:
-    cloud.client("sqs").get_queue_url(QueueName=name)
-    return True
-
-
-def _delete_queue(cloud: Cloud, name: str) -> None:
-    sqs = cloud.client("sqs")
-    sqs.delete_queue(QueueUrl=sqs.get_queue_url(QueueName=name)["QueueUrl"])
-
-
-def _has_log_group(cloud: Cloud, name: str) -> bool:
-    found = cloud.client("logs").describe_log_groups(logGroupNamePrefix=name)["logGroups"]
-    return any(group["logGroupName"] == name for group in found)
-
-
-def _delete_log_group(cloud: Cloud, name: str) -> None:
-    cloud.client("logs").delete_log_group(logGroupName=name)
-
-
-def _versions(cloud: Cloud, uri: str) -> Iterator[list[dict[str, str]]]:
-    """Every object and every old version below a prefix, in batches that one call can delete."""
-    bucket, prefix = split_uri(uri)
-    pages = cloud.client("s3").get_paginator("list_object_versions")
-    for page in pages.paginate(Bucket=bucket, Prefix=prefix):
-        found = page.get("Versions", []) + page.get("DeleteMarkers", [])
-        if found:
-            yield [{"Key": item["Key"], "VersionId": item["VersionId"]} for item in found]
-
-
-def _uploads(cloud: Cloud, uri: str) -> list[dict[str, Any]]:
-    """Uploads that were begun and never ended: invisible in a listing, paid for all the same."""
-    bucket, prefix = split_uri(uri)
-    answer = cloud.client("s3").list_multipart_uploads(Bucket=bucket, Prefix=prefix)
-    return answer.get("Uploads", [])
-
-
-def _has_objects(cloud: Cloud, uri: str) -> bool:
-    return any(True for _ in _versions(cloud, uri)) or bool(_uploads(cloud, uri))
-
-
-def _delete_objects(cloud: Cloud, uri: str) -> None:
-    bucket, _ = split_uri(uri)
-    s3 = cloud.client("s3")
-    for batch in list(_versions(cloud, uri)):
-        s3.delete_objects(Bucket=bucket, Delete={"Objects": batch, "Quiet": True})
-    for upload in _uploads(cloud, uri):
-        s3.abort_multipart_upload(Bucket=bucket, Key=upload["Key"], UploadId=upload["UploadId"])
-
-
-def _has_bucket(cloud: Cloud, name: str) -> bool:
-    cloud.client("s3").head_bucket(Bucket=name)
-    return True
-
-
-def _delete_bucket(cloud: Cloud, name: str) -> None:
-    """Only when it is empty: a bucket with somebody else's objects is not the course's to empty."""
-    s3 = cloud.client("s3")
-    if not s3.list_objects_v2(Bucket=name, MaxKeys=1).get("KeyCount"):
-        s3.delete_bucket(Bucket=name)
-
-
-_EXISTS: dict[str, Any] = {
-    "endpoint": _describe("describe_endpoint", "EndpointName"),
-    "endpoint-config": _describe("describe_endpoint_config", "EndpointConfigName"),
-    "model": _describe("describe_model", "ModelName"),
-    "subscription": _has_subscription,
-    "topic": _has_topic,
-    "queue": _has_queue,
-    "log-group": _has_log_group,
-    "s3-prefix": _has_objects,
-    "bucket": _has_bucket,
-}
-_REMOVE: dict[str, Any] = {
-    "endpoint": _delete_endpoint,
-    "endpoint-config": _delete("delete_endpoint_config", "EndpointConfigName"),
-    "model": _delete("delete_model", "ModelName"),
-    "subscription": _unsubscribe,
-    "topic": _delete_topic,
-    "queue": _delete_queue,
-    "log-group": _delete_log_group,
-    "s3-prefix": _delete_objects,
-    "bucket": _delete_bucket,
-}
+    if service == "sns":  # a subscription's ARN continues its topic's
+        return Resource(kind="topic", name=arn) if ":" not in rest else None
+    if (
+        service == "application-autoscaling"
+    ):  # its ARN does not say what it scales; its listing does
+        return None
+    prefixes = {
+        ("s3", ""): "bucket",
+        ("sqs", ""): "queue",
+        ("cloudwatch", "alarm:"): "alarm",
+        ("logs", "log-group:"): "log-group",
+        ("ecr", "repository/"): "ecr-repository",
+        ("codebuild", "project/"): "build-project",
+    }
+    for (owner, prefix), kind in prefixes.items():
+        if service == owner and rest.startswith(prefix):
+            return Resource(kind=kind, name=rest.removeprefix(prefix).removesuffix(":*"))
+    return Resource(kind=UNKNOWN, name=arn)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from functools import cached_property, partial
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -176,29 +177,47 @@ def open_cloud(
     Locally this starts the local SageMaker, or finds the one that runs. Raises ``ServiceError``
     when there is no account, role or permission, and says which.
     """
+    found = find_cloud(settings, announce=announce)
+    with _in_words(found.settings):
+        role = execution_role(found.session, found.settings, found.account)
+        opened = replace(found, role_arn=role)
+        _ensure_bucket(opened)
+    return opened
+
+
+def find_cloud(
+    settings: Settings | None = None, *, announce: Callable[[str], None] = _nobody
+) -> Cloud:
+    """The account as it is, to look at and to clean up: no role is needed, nothing is created.
+
+    Raises ``ServiceError`` when there is no account.
+    """
     settings = settings or Settings.from_environment()
     _opt_out_of_telemetry(settings)
     session = _local_session(settings) if settings.backend == "local" else _aws_session(settings)
-    try:
+    with _in_words(settings):
         account = session.client("sts").get_caller_identity()["Account"]
-        cloud = partial(
-            Cloud,
-            settings=settings,
-            session=session,
-            account=account,
-            region=settings.region,
-            bucket=_own_bucket(settings) or f"sagemaker-{settings.region}-{account}",
-            announce=announce,
-        )
-        opened = cloud(role_arn=execution_role(session, settings, account))
-        _ensure_bucket(opened)
+    return Cloud(
+        settings=settings,
+        session=session,
+        account=account,
+        region=settings.region,
+        bucket=_own_bucket(settings) or f"sagemaker-{settings.region}-{account}",
+        role_arn="",
+        announce=announce,
+    )
+
+
+@contextmanager
+def _in_words(settings: Settings) -> Iterator[None]:
+    try:
+        yield
     except (ClientError, BotoCoreError) as trouble:
         raise ServiceError(
             f"the {settings.backend} account cannot be used",
             str(trouble),
             "check the credentials, or set AVATAR_BACKEND=local to work without an account",
         ) from trouble
-    return opened
 
 
 def _local_session(settings: Settings) -> boto3.Session:
@@ -239,10 +258,11 @@ def _ensure_bucket(cloud: Cloud) -> None:
                 "set AVATAR_BUCKET to a bucket of yours, BucketName among the stack's outputs",
             ) from trouble
     place = {} if cloud.region == "us-east-1" else {"LocationConstraint": cloud.region}
-    options = {"CreateBucketConfiguration": place} if place else {}
     with cloud.ledger().creating("bucket", cloud.bucket):
-        s3.create_bucket(Bucket=cloud.bucket, **options)
-        s3.put_bucket_tagging(Bucket=cloud.bucket, Tagging={"TagSet": cloud.tags})
+        # Tagged by the same call: killed between two, we would leave a bucket that nobody owns.
+        s3.create_bucket(
+            Bucket=cloud.bucket, CreateBucketConfiguration={**place, "Tags": cloud.tags}
+        )
 
 
 def _opt_out_of_telemetry(settings: Settings) -> None:

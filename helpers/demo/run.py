@@ -60,7 +60,7 @@ def _run(plan: Plan, settings: Settings, report: Report, work: Path) -> None:
             draw_gallery(shown, pictures).save(plan.out / "avatars.png")
     finally:
         with report.stage("clean-up", "Cleaning up"):
-            cleaned = clean_up(cloud, ledger)
+            cleaned = clean_up(cloud, ledger, personal_data=True)
             report.facts["clean_up"] = {
                 "removed": [asdict(one) for one in cleaned.removed],
                 "left": [asdict(one) for one in cleaned.left],

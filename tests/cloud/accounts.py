@@ -1,0 +1,133 @@
+"""An account with one of each kind of thing in it, and a look at all of it through boto3 alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from helpers.cloud.endpoints import deploy_async, wait_in_service
+from helpers.cloud.images import djl_image
+from helpers.cloud.ledger import Ledger
+from helpers.cloud.session import Cloud
+from helpers.cloud.topics import create_topics
+from tests.local.conftest import model_archive
+from tests.local.jobs import run
+
+DIMENSION = "sagemaker:variant:DesiredInstanceCount"
+
+
+def full_account(cloud: Cloud, folder: Path) -> Ledger:
+    """One of each kind of thing that the course creates here."""
+    ledger = cloud.ledger()
+    topics = create_topics(cloud, ledger, "tune")
+    made = deploy_async(
+        cloud, ledger, name="tune", image=djl_image(cloud.region),
+        model_data=model_archive(folder), instance_type="ml.g5.xlarge",
+        success_topic=topics.success, error_topic=topics.error,
+    )  # fmt: skip
+    add_what_later_notebooks_make(cloud, made.endpoint)
+    wait_in_service(cloud, made.endpoint)
+    run(cloud, made.endpoint, do="echo")
+    return ledger
+
+
+def add_what_later_notebooks_make(cloud: Cloud, endpoint: str) -> None:
+    """Scaling, an alarm, a serving image, a log of a training job and half an upload."""
+    scaled: dict[str, Any] = {
+        "ServiceNamespace": "sagemaker",
+        "ResourceId": f"endpoint/{endpoint}/variant/AllTraffic",
+        "ScalableDimension": DIMENSION,
+    }
+    scaling = cloud.client("application-autoscaling")
+    scaling.register_scalable_target(**scaled, MinCapacity=0, MaxCapacity=2)
+    scaling.put_scaling_policy(
+        **scaled, PolicyName="wake up", PolicyType="StepScaling",
+        StepScalingPolicyConfiguration={
+            "AdjustmentType": "ChangeInCapacity",
+            "StepAdjustments": [{"MetricIntervalLowerBound": 0, "ScalingAdjustment": 1}],
+        },
+    )  # fmt: skip
+    cloud.client("cloudwatch").put_metric_alarm(
+        AlarmName=cloud.name("backlog"), ComparisonOperator="GreaterThanThreshold",
+        EvaluationPeriods=1, MetricName="HasBacklogWithoutCapacity", Namespace="AWS/SageMaker",
+        Period=60, Statistic="Average", Threshold=1, Tags=cloud.tags,
+    )  # fmt: skip
+    repository = cloud.name("triton").replace("--", "-")
+    cloud.client("ecr").create_repository(repositoryName=repository, tags=cloud.tags)
+    cloud.client("codebuild").create_project(
+        name=cloud.name("image"), source={"type": "S3", "location": f"{cloud.bucket}/context.zip"},
+        artifacts={"type": "NO_ARTIFACTS"}, serviceRole=cloud.role_arn,
+        environment={
+            "type": "LINUX_CONTAINER", "image": "aws/codebuild/standard:7.0",
+            "computeType": "BUILD_GENERAL1_SMALL", "privilegedMode": True,
+        },
+        tags=[{"key": tag["Key"], "value": tag["Value"]} for tag in cloud.tags],
+    )  # fmt: skip
+    logs, group = cloud.client("logs"), "/aws/sagemaker/TrainingJobs"
+    logs.create_log_group(logGroupName=group)
+    logs.create_log_stream(logGroupName=group, logStreamName=f"{cloud.name('job')}/algo-1")
+    key = f"{cloud.prefix}/requests/half.tar.gz"
+    cloud.client("s3").create_multipart_upload(Bucket=cloud.bucket, Key=key)
+
+
+def everything(client: Any) -> dict[str, list[Any]]:
+    """What the account's own listings show; ``client(name)`` gives a boto3 client.
+
+    The log group of training jobs, which all of an account share, is left out.
+    """
+    sagemaker, s3 = client("sagemaker"), client("s3")
+    scaling, logs = client("application-autoscaling"), client("logs")
+    buckets = [bucket["Name"] for bucket in s3.list_buckets()["Buckets"]]
+    return {
+        "endpoints": _all(sagemaker, "list_endpoints", "Endpoints"),
+        "configurations": _all(sagemaker, "list_endpoint_configs", "EndpointConfigs"),
+        "models": _all(sagemaker, "list_models", "Models"),
+        "scaling targets": _all(
+            scaling, "describe_scalable_targets", "ScalableTargets", ServiceNamespace="sagemaker"
+        ),
+        "scaling policies": _all(
+            scaling, "describe_scaling_policies", "ScalingPolicies", ServiceNamespace="sagemaker"
+        ),
+        "alarms": _all(client("cloudwatch"), "describe_alarms", "MetricAlarms"),
+        "topics": _all(client("sns"), "list_topics", "Topics"),
+        "subscriptions": _all(client("sns"), "list_subscriptions", "Subscriptions"),
+        "queues": _all(client("sqs"), "list_queues", "QueueUrls"),
+        "repositories": _all(client("ecr"), "describe_repositories", "repositories"),
+        "projects": _all(client("codebuild"), "list_projects", "projects"),
+        "log groups": [
+            group
+            for group in _all(logs, "describe_log_groups", "logGroups")
+            if group["logGroupName"] != "/aws/sagemaker/TrainingJobs"
+        ],
+        "log streams": [
+            stream
+            for group in _all(logs, "describe_log_groups", "logGroups")
+            for stream in _all(
+                logs, "describe_log_streams", "logStreams", logGroupName=group["logGroupName"]
+            )
+        ],
+        "objects": [
+            item
+            for bucket in buckets
+            for key in ("Versions", "DeleteMarkers")
+            for item in _all(s3, "list_object_versions", key, Bucket=bucket)
+        ],
+        "uploads": [
+            item
+            for bucket in buckets
+            for item in _all(s3, "list_multipart_uploads", "Uploads", Bucket=bucket)
+        ],
+        "buckets": buckets,
+        "tags": _all(client("resourcegroupstaggingapi"), "get_resources", "ResourceTagMappingList"),
+    }
+
+
+def what_is_left(client: Any) -> dict[str, list[Any]]:
+    """Only the listings that are not empty."""
+    return {kind: items for kind, items in everything(client).items() if items}
+
+
+def _all(client: Any, operation: str, key: str, **asked: Any) -> list[Any]:
+    pages: Iterable[dict[str, Any]] = client.get_paginator(operation).paginate(**asked)
+    return [item for page in pages for item in page.get(key, [])]
