@@ -1,0 +1,1 @@
+"""The drawn world, second version: figures in relief, lit and photographed."""
