@@ -33,6 +33,7 @@ from helpers.hosting.identity import adapter_identity
 from helpers.hosting.picture import Painted
 from helpers.hosting.request import GenerationRequest, Limits
 from helpers.tuning.adapter import EMBEDDINGS, WEIGHTS, check_base, read_adapter
+from helpers.tuning.networks import load_text_encoder
 
 __all__ = ["AvatarPainter", "GenerationRequest", "Limits", "words_past_window"]
 
@@ -67,9 +68,14 @@ class AvatarPainter:
         device = "cuda" if torch.cuda.is_available() else "cpu"
         dtype = torch.float16 if device == "cuda" else torch.float32
         with _quiet():
+            # Not from_pretrained(dtype=...): an older diffusers ignores it without a word.
+            # The text encoder apart: of a weight that is missing, the pipeline would only warn.
             pipe = StableDiffusionPipeline.from_pretrained(
-                base_folder, dtype=dtype, local_files_only=True
-            ).to(device)
+                base_folder,
+                text_encoder=load_text_encoder(Path(base_folder) / "text_encoder", torch.float32),
+                local_files_only=True,
+            )
+            pipe = pipe.to(device, dtype)
         pipe.set_progress_bar_config(disable=True)
         self._pipe: Any = pipe
         self._tokenizer, self._embedding = pipe.tokenizer, pipe.text_encoder.get_input_embeddings()

@@ -98,15 +98,15 @@ class GenerationRequest:
         checked: dict[str, Any] = {}
         for name, value in arguments.items():
             if name == "num_inference_steps":
-                checked[name] = _whole(name, value, range(1, 101))
+                checked[name] = whole_number(name, value, range(1, 101))
             elif name == "guidance_scale":
                 checked[name] = _number(name, value, 0, 30)
             elif name == "adapter_scale":
                 checked[name] = _number(name, value, 0, 2)
             elif name == "seed":
-                checked[name] = _whole(name, value, range(LARGEST_SEED + 1))
+                checked[name] = whole_number(name, value, range(LARGEST_SEED + 1))
             elif name in ("width", "height"):
-                checked[name] = _whole(name, value, side)
+                checked[name] = whole_number(name, value, side)
             else:
                 raise GenerationError(
                     "gen_args holds a key that is not known",
@@ -135,7 +135,8 @@ def _arguments(given: str | Mapping[str, Any] | None) -> Mapping[str, Any]:
     return given
 
 
-def _whole(name: str, value: object, allowed: range) -> int:
+def whole_number(name: str, value: object, allowed: range) -> int:
+    """``value`` as one of ``allowed``. Raises ``GenerationError`` naming the argument."""
     # JSON has one kind of number: 50.0 means 50, and true means nothing here.
     if isinstance(value, float) and value.is_integer():
         value = int(value)

@@ -16,8 +16,15 @@ from safetensors.torch import save_file
 
 from helpers.bases import file_sha256, open_base
 from helpers.tuning.adapter import EMBEDDINGS, MANIFEST, write_adapter
+from tests.random_base import write_random_base
 
 MakeAdapter = Callable[..., Path]
+
+
+@pytest.fixture(scope="session")
+def small_base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A base of random weights that paints in a tenth of the pocket's time."""
+    return write_random_base(tmp_path_factory.mktemp("small") / "base")
 
 
 @pytest.fixture(scope="session")

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from helpers.errors import GenerationError
-from helpers.hosting.picture import Painted
+from helpers.hosting.picture import LONGEST_IN_JPEG, Painted
 
 NOISE = Image.fromarray(
     np.random.default_rng(0).integers(0, 256, (48, 64, 3), dtype=np.uint8), "RGB"
@@ -34,6 +34,33 @@ def test_the_file_says_that_it_is_ai_generated() -> None:
     assert text["Description"] == "AI generated"
     assert "trainedAlgorithmicMedia" in text["XML:com.adobe.xmp"]
     assert data == Painted(image=NOISE, info={"seed": 1}).to_png()
+
+
+@given(st.text(max_size=60), st.sampled_from(["é", "\x01", "𝄞", '"', "x"]), st.integers(0, 8_000))
+def test_a_jpeg_carries_its_provenance_whatever_the_prompt(
+    begins: str, letter: str, times: int
+) -> None:
+    prompt = begins + letter * times
+    info = {"source": "AI generated", "seed": 7, "prompt": prompt, "negative_prompt": prompt}
+    data = Painted(image=NOISE, info={**info, "unread": {"prompt": ["a"] * 99}}).to_jpeg()
+    short = prompt[:LONGEST_IN_JPEG]
+    got = Painted.from_bytes(data)
+    assert got.info == {**info, "prompt": short, "negative_prompt": short}
+    assert "trainedAlgorithmicMedia" in Image.open(io.BytesIO(data)).info["xmp"].decode()
+
+
+def test_a_jpeg_is_nearly_the_picture() -> None:
+    flat = Image.linear_gradient("L").resize((64, 64)).convert("RGB")
+    got = Painted.from_bytes(Painted(image=flat).to_jpeg()).image
+    assert got.size == flat.size
+    assert np.abs(np.asarray(got, int) - np.asarray(flat, int)).max() <= 6
+
+
+@pytest.mark.parametrize("comment", [b"made by hand", b"[1]", b"\xff\xfe", b"7"])
+def test_a_stranger_s_comment_is_no_info(comment: bytes) -> None:
+    jpeg = io.BytesIO()
+    NOISE.save(jpeg, "JPEG", comment=comment)
+    assert Painted.from_bytes(jpeg.getvalue()).info == {}
 
 
 def test_a_picture_of_the_original_service_is_read_without_info() -> None:
