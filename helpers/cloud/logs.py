@@ -28,12 +28,17 @@ def read_logs(cloud: Cloud, endpoint: str, *, since: int = 0) -> list[LogLine]:
 
     An endpoint that has written nothing yet has an empty log.
     """
-    group = f"/aws/sagemaker/Endpoints/{cloud.name(endpoint)}"
+    return read_group(cloud, f"/aws/sagemaker/Endpoints/{cloud.name(endpoint)}", since=since)
+
+
+def read_group(cloud: Cloud, group: str, *, stream: str = "", since: int = 0) -> list[LogLine]:
+    """The lines of a log group, or of one of its streams, as ``read_logs`` gives them."""
     pages = cloud.client("logs").get_paginator("filter_log_events")
+    streams = {"logStreamNames": [stream]} if stream else {}
     try:
         events = [
             event
-            for page in pages.paginate(logGroupName=group, startTime=since)
+            for page in pages.paginate(logGroupName=group, startTime=since, **streams)
             for event in page["events"]
         ]
     except ClientError as trouble:

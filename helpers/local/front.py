@@ -10,10 +10,11 @@ from xml.sax.saxutils import escape
 from werkzeug.wrappers import Request, Response
 
 from helpers.local.auth import Denied, Doorkeeper
+from helpers.local.builds import Builds
 from helpers.local.control_plane import ControlPlane
 from helpers.local.data_plane import DataPlane
 from helpers.local.pricing import Pricing
-from helpers.local.tagging import answer_tagging
+from helpers.local.tagging import answer_create_bucket, answer_tagging, creates_bucket
 from helpers.local.wire import (
     Refusal,
     answer_control,
@@ -23,7 +24,12 @@ from helpers.local.wire import (
 )
 
 Wsgi = Callable[..., Iterable[bytes]]
-_OURS = {"sagemaker": "sagemaker", "servicequotas": "service-quotas", "pricing": "pricing"}
+_OURS = {
+    "sagemaker": "sagemaker",
+    "servicequotas": "service-quotas",
+    "pricing": "pricing",
+    "codebuild": "codebuild",
+}
 """Services that moto does not answer, by the name that requests are signed for; botocore's name."""
 _XML_SERVICES = {"s3", "sns", "iam", "sts", "monitoring"}
 
@@ -32,14 +38,21 @@ class Front:
     """A WSGI application in front of moto's."""
 
     def __init__(
-        self, *, doorkeeper: Doorkeeper, control: ControlPlane, data: DataPlane, moto: Wsgi
+        self,
+        *,
+        doorkeeper: Doorkeeper,
+        control: ControlPlane,
+        data: DataPlane,
+        builds: Builds,
+        moto: Wsgi,
     ) -> None:
         self._doorkeeper, self._moto = doorkeeper, moto
-        self._control, self._data = control, data
+        self._control, self._data, self._builds = control, data, builds
         self._answer = {
             "sagemaker": control.answer,
             "service-quotas": control.quotas.answer,
             "pricing": Pricing().answer,
+            "codebuild": builds.answer,
         }
 
     def __call__(self, environ: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:
@@ -50,7 +63,11 @@ class Front:
         if service in _OURS:
             return self._ours(_OURS[service], Request(environ))(environ, start)
         if service == "tagging":
-            return answer_tagging(environ, self._control.tags, self._moto)(environ, start)
+            tags = self._control.tags
+            held = {arn: tags.of(arn) for arn in tags.tagged()} | self._builds.repository_tags()
+            return answer_tagging(environ, held, self._moto)(environ, start)
+        if service == "s3" and creates_bucket(environ):
+            return answer_create_bucket(environ, self._moto)(environ, start)
         if environ["PATH_INFO"].startswith("/moto-api"):
             # moto's own door for tests: it could forget everything, seed values, record calls.
             return Response("not found", 404)(environ, start)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from helpers.cloud.images import IMAGES
 from helpers.local.container_log import ContainerLog
 from helpers.local.context import Context
 
@@ -130,12 +131,12 @@ def choose_host(placement: Placement) -> Host:
         if is_multi_model(placement.model):
             raise HostError(f"The local host of {repository} serves one model per endpoint.")
         return one_model[repository](placement)
-    folder = images.folder_of(placement.context.state, repository)
-    if folder is None:
+    files = images.find(placement.context.state, image)
+    if files is None and repository != IMAGES["avatars"].repository:
         raise ImageError(
             f"The repository of the image {image} does not exist on this machine: "
-            "register its folder with helpers.local.images.register."
+            "build it with helpers.cloud.serving_image.build_serving_image."
         )
     if not is_multi_model(placement.model):
         raise HostError("The local Triton host needs a model with Mode=MultiModel.")
-    return triton_host.TritonHost(placement, folder)
+    return triton_host.TritonHost(placement, files or {})

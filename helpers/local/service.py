@@ -22,6 +22,7 @@ from werkzeug.serving import BaseWSGIServer, make_server
 
 from helpers.local.account import open_account
 from helpers.local.auth import Doorkeeper
+from helpers.local.builds import Builds
 from helpers.local.context import ACCOUNT, Context
 from helpers.local.control_plane import ControlPlane
 from helpers.local.data_plane import DataPlane
@@ -89,6 +90,7 @@ def serve(*, state: Path, region: str, threads: int, settle: float) -> int:
         ),
         control=control,
         data=DataPlane(context, control),
+        builds=Builds(context, control.tags),
         moto=DomainDispatcherApplication(create_backend_app),
     )
     _end_on_signal(server)

@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 import shutil
 import threading
+from collections.abc import Mapping
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
 from pathlib import Path
 
+from helpers.cloud.environment import BASE_MODEL, SHARED_MEMORY, TRITON_ARGUMENTS
 from helpers.errors import CourseError
+from helpers.local import images
 from helpers.local.context import split_s3
 from helpers.local.hosts import (
     Answer,
@@ -24,13 +27,18 @@ from helpers.local.hosts import (
 MAX_MODELS = "SAGEMAKER_LOCAL_MAX_MODELS"
 """Variable of a model's ``Environment``: how many targets stay loaded; on AWS memory decides."""
 DEFAULT_MAX_MODELS = 8
+SHARED_MEMORY_BYTES = 64 * 1024**2
+"""``/dev/shm`` of an endpoint's container, by reports; Triton gives each model a region of it."""
+IMAGE_DEFAULT_BYTES = 16 * 1024**2
+"""The size of a region that the image asks for unless ``SHARED_MEMORY`` says another one."""
 
 
 class TritonHost:
     """One container: a model server with the shared base, and the targets loaded into it."""
 
-    def __init__(self, placement: Placement, base_repository: Path) -> None:
-        self._placement, self._base = placement, base_repository
+    def __init__(self, placement: Placement, files: dict[str, Path]) -> None:
+        """``files``: where the files of the image lie, by their place in it."""
+        self._placement, self._files = placement, files
         self._ended = threading.Event()
 
     def start(self) -> None:
@@ -38,15 +46,17 @@ class TritonHost:
         from helpers.local.triton import choose_server
 
         placement = self._placement
+        base = base_repository(self._files, placement.environment)
         log = placement.folder / "server.log"
         log.touch()
         threading.Thread(target=self._follow, args=(log,), name="triton log", daemon=True).start()
         try:
             self._server = choose_server()
             self._server.start(
-                self._base,
+                base,
                 placement.folder / "server",
                 {
+                    SHARED_MEMORY: str(IMAGE_DEFAULT_BYTES),
                     "OMP_NUM_THREADS": str(placement.context.threads),
                     **placement.context.container_environment(),
                     **placement.environment,
@@ -57,7 +67,7 @@ class TritonHost:
                 self._server,
                 fetch=self._fetch,
                 work=placement.folder / "server",
-                max_loaded=int(placement.environment.get(MAX_MODELS, DEFAULT_MAX_MODELS)),
+                max_loaded=most_models(placement.environment),
             )
         except CourseError as trouble:
             raise HostError(str(trouble)) from trouble
@@ -117,3 +127,27 @@ class TritonHost:
                     self._placement.log.write(line.rstrip())
                 elif self._ended.wait(0.2):
                     return
+
+
+def base_repository(files: dict[str, Path], environment: Mapping[str, str]) -> Path | None:
+    """The second model repository that ``SAGEMAKER_TRITON_ADDITIONAL_ARGS`` names, if it does.
+
+    Raises ``HostError`` when the image has no such folder, as Triton would end then.
+    """
+    found = None
+    for argument in environment.get(TRITON_ARGUMENTS, "").split():
+        name, _, value = argument.partition("=")
+        if name == "--model-repository":
+            found = images.inside(files, value)
+            if found is None:
+                raise HostError(f"Triton finds no model repository at {value} in the image.")
+        elif argument != f"--load-model={BASE_MODEL}":
+            raise HostError(f"The local Triton host does not know the argument {argument}.")
+    return found
+
+
+def most_models(environment: Mapping[str, str]) -> int:
+    """How many targets may be loaded at once; the base takes a region of shared memory too."""
+    region = int(environment.get(SHARED_MEMORY, IMAGE_DEFAULT_BYTES))
+    fit = SHARED_MEMORY_BYTES // region - 1
+    return max(min(int(environment.get(MAX_MODELS, DEFAULT_MAX_MODELS)), fit), 1)

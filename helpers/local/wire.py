@@ -50,6 +50,7 @@ _INVALID = {
     "sagemaker": "ValidationException",
     "service-quotas": "IllegalArgumentException",
     "pricing": "InvalidParameterException",
+    "codebuild": "InvalidInputException",
 }
 """How each service calls a request that does not fit its shape."""
 

@@ -17,7 +17,8 @@ from botocore.exceptions import ClientError
 
 from helpers.archives import pack
 from helpers.cloud.endpoints import deploy_multi_model, wait_in_service
-from helpers.cloud.images import TRITON_REPOSITORY, triton_image
+from helpers.cloud.environment import SHARED_MEMORY
+from helpers.cloud.images import TRITON_REPOSITORY, triton_image, triton_parent
 from helpers.cloud.ledger import Ledger
 from helpers.cloud.logs import serving_engine
 from helpers.cloud.session import Cloud, open_cloud
@@ -25,6 +26,7 @@ from helpers.errors import ServiceError
 from helpers.local import images
 from helpers.local.guard import shared_memory
 from helpers.local.launch import find
+from helpers.local.triton_host import MAX_MODELS, most_models
 from helpers.settings import ROOT, Settings
 from tests.conformance.conftest import make_avatar
 from tests.local.processes import ended
@@ -121,15 +123,90 @@ def test_the_server_states_its_engine(cloud: Cloud, endpoint: str) -> None:
         assert engine["name"] == "triton"
 
 
-def test_an_image_without_a_base_cannot_serve(cloud: Cloud, ledger: Ledger) -> None:
-    image = "763104351884.dkr.ecr.us-east-1.amazonaws.com/sagemaker-tritonserver:26.05-py3"
+@pytest.mark.parametrize(
+    ("image", "said"),
+    [
+        (triton_parent("us-east-1"), "Triton finds no model repository at /opt/avatar/repository"),
+        ("123456789012.dkr.ecr.us-east-1.amazonaws.com/avatar-nobody-triton:1", "build it with"),
+    ],
+)
+def test_an_image_without_a_base_cannot_serve(
+    cloud: Cloud, ledger: Ledger, image: str, said: str
+) -> None:
+    name = f"no-base-{len(said)}"
     deploy_multi_model(
-        cloud, ledger, name="no-base", image=image, model_prefix=cloud.uri(PREFIX),
+        cloud, ledger, name=name, image=image, model_prefix=cloud.uri(PREFIX),
         instance_type="ml.g5.xlarge",
     )  # fmt: skip
-    with pytest.raises(ServiceError, match="register its folder"):
-        wait_in_service(cloud, "no-base")
-    cloud.client("sagemaker").delete_endpoint(EndpointName=cloud.name("no-base"))
+    with pytest.raises(ServiceError, match=said):
+        wait_in_service(cloud, name)
+    cloud.client("sagemaker").delete_endpoint(EndpointName=cloud.name(name))
+
+
+def container(cloud: Cloud, **more: Any) -> dict[str, Any]:
+    return {
+        "Image": triton_image(cloud.account, cloud.region), "Mode": "MultiModel",
+        "ModelDataUrl": cloud.uri(PREFIX) + "/", **more,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ({"ModelDataUrl": None}, "cannot be used with a multi-model endpoint"),
+        ({"Environment": {"LONG": "é" * 600}}, "1,024 bytes, it has 1,200"),
+        ({"Environment": {f"V{n:02}": "x" * 1000 for n in range(40)}}, "32,768 bytes"),
+    ],
+)
+def test_what_a_multi_model_container_may_not_have(
+    cloud: Cloud, more: dict[str, Any], said: str
+) -> None:
+    asked = container(cloud, **more)
+    if asked["ModelDataUrl"] is None:
+        del asked["ModelDataUrl"]
+        source = {
+            "S3Uri": cloud.uri(PREFIX) + "/", "S3DataType": "S3Prefix", "CompressionType": "None"
+        }  # fmt: skip
+        asked["ModelDataSource"] = {"S3DataSource": source}
+    with pytest.raises(ClientError, match=said):
+        cloud.client("sagemaker").create_model(
+            ModelName="refused", PrimaryContainer=asked, ExecutionRoleArn=cloud.role_arn
+        )
+
+
+def test_a_gpu_of_another_family_is_refused(cloud: Cloud, ledger: Ledger) -> None:
+    """By our own words before the call, and by the service if somebody calls it himself."""
+    with pytest.raises(ServiceError, match="g4dn, g5"):
+        deploy_multi_model(
+            cloud, ledger, name="too-new", image=triton_image(cloud.account, cloud.region),
+            model_prefix=cloud.uri(PREFIX), instance_type="ml.g6.xlarge",
+        )  # fmt: skip
+    sagemaker = cloud.client("sagemaker")
+    sagemaker.create_model(
+        ModelName="too-new", PrimaryContainer=container(cloud), ExecutionRoleArn=cloud.role_arn
+    )
+    variant = {"VariantName": "a", "ModelName": "too-new", "InstanceType": "ml.g6.xlarge",
+               "InitialInstanceCount": 1}  # fmt: skip
+    with pytest.raises(ClientError, match="not supported for multi-model endpoints"):
+        sagemaker.create_endpoint_config(EndpointConfigName="too-new", ProductionVariants=[variant])
+    sagemaker.delete_model(ModelName="too-new")
+
+
+@pytest.mark.parametrize(
+    ("environment", "most"),
+    [
+        ({}, 3),
+        ({SHARED_MEMORY: "1048576"}, 8),
+        ({SHARED_MEMORY: "1048576", MAX_MODELS: "500"}, 63),
+        ({SHARED_MEMORY: "1048576", MAX_MODELS: "2"}, 2),
+        ({SHARED_MEMORY: "67108864"}, 1),
+    ],
+)
+def test_shared_memory_limits_how_many_avatars_are_loaded(
+    environment: dict[str, str], most: int
+) -> None:
+    """64 MB hold four models at the image's own 16 MB, the base among them."""
+    assert most_models(environment) == most
 
 
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
