@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import shutil
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from helpers.bases import BaseModel, open_base
 from helpers.cloud.session import Cloud, open_cloud
 from helpers.local.launch import stop
 from helpers.settings import ROOT, Settings
@@ -37,3 +39,16 @@ def pocket(tmp_path_factory: pytest.TempPathFactory) -> Path:
     if (trained / "model_index.json").is_file():
         return trained
     return write_random_base(tmp_path_factory.mktemp("base") / "pocket")
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> BaseModel:
+    """A random base with the pocket's interface, which trains in no time. Do not change its
+    files."""
+    return open_base(write_random_base(tmp_path_factory.mktemp("tiny") / "base"))
+
+
+@pytest.fixture
+def copy_base(tiny: BaseModel, tmp_path: Path) -> Callable[[], Path]:
+    """A copy of the tiny base to change."""
+    return lambda: Path(shutil.copytree(tiny.folder, tmp_path / "base-copy"))

@@ -59,7 +59,8 @@ def deploy_async(
 ) -> Deployment:
     """Create an asynchronous endpoint and return at once; see ``wait_in_service``.
 
-    ``model_data`` is an S3 location or a local archive, which is uploaded first. The endpoint
+    ``model_data`` is the S3 location of an archive, a local archive, which is uploaded first, or
+    an S3 prefix (it ends with a slash), whose files the container finds as they are. The endpoint
     works on ``max_concurrent`` requests per instance at a time and writes below
     ``cloud.uri("async", name)``. Raises ``ServiceError`` when AWS refuses.
     """
@@ -79,7 +80,7 @@ def deploy_async(
         full,
         container={
             "Image": image,
-            "ModelDataUrl": model_data,
+            **model_data_of(model_data),
             # DJL takes 64 MB by default, less than a dozen photos straight from a phone.
             "Environment": {
                 "SERVING_MAX_REQUEST_SIZE": str(MAX_REQUEST_BYTES),
@@ -177,6 +178,8 @@ def _deploy(
         "InitialInstanceCount": instance_count,
         "ContainerStartupHealthCheckTimeoutInSeconds": STARTUP_S,
     }
+    if "ModelDataSource" in container:  # where a large base lies
+        variant["ModelDataDownloadTimeoutInSeconds"] = STARTUP_S
     gpu = has_gpu(instance_type)
     require_family(container["Image"], instance_type, gpu=gpu)
     if host := host_image(container["Image"], gpu=gpu):
@@ -231,6 +234,14 @@ def _take_back(cloud: Cloud, ledger: Ledger, made: list[Resource]) -> None:
         with suppress(ClientError):
             remove(cloud, resource)
             ledger.removed(resource.kind, resource.name)
+
+
+def model_data_of(location: str) -> dict[str, Any]:
+    """A container's members for model data: an archive, or a prefix if it ends with a slash."""
+    if not location.endswith("/"):
+        return {"ModelDataUrl": location}
+    source = {"S3Uri": location, "S3DataType": "S3Prefix", "CompressionType": "None"}
+    return {"ModelDataSource": {"S3DataSource": source}}
 
 
 def _record_prefix(cloud: Cloud, ledger: Ledger) -> None:

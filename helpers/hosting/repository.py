@@ -8,7 +8,8 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from helpers.bases import BaseModel, open_base
+from helpers.bases import BaseModel
+from helpers.bases.prepare import prepare_base
 from helpers.packaging import helper_files
 from helpers.settings import ROOT
 
@@ -25,7 +26,7 @@ def build_base_repository(target: Path, base_folder: Path) -> Path:
 
     Raises ``BaseModelError`` when the base cannot be opened.
     """
-    open_base(base_folder)
+    base = prepare_base(Path(base_folder))
     model = Path(target) / "avatar_base"
     if model.exists():
         shutil.rmtree(model)
@@ -37,7 +38,7 @@ def build_base_repository(target: Path, base_folder: Path) -> Path:
         copy = version / name
         copy.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(file, copy)
-    shutil.copytree(base_folder, version / "base")
+    base.write(version / "base")
     return Path(target)
 
 

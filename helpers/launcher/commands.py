@@ -17,8 +17,11 @@ from helpers.local.launch import stop
 from helpers.settings import Settings
 
 AWS_LEDGER = "ledger-aws.jsonl"
+KEPT = (AWS_LEDGER, "bases.jsonl", "consents.jsonl")
+"""Of the state folder: what may still cost money, licences that were accepted, consents given."""
 
-_STATE_FILES = ("service.*", "logs", "ledger-local.jsonl", "images.json*", "sagemaker-sdk.yaml")
+_STATE_FILES = ("service.*", "logs", "ledger-local.jsonl", "images.json*", "prepared-bases",
+                "sagemaker-sdk.yaml")  # fmt: skip
 
 _CLEAN_UP = """
 from helpers.cloud.cleanup import clean_up
@@ -42,6 +45,15 @@ def demo(launcher: Launcher, photos: Path | None) -> int:
 def test(launcher: Launcher, selection: Sequence[str]) -> int:
     python = launcher.prepare()
     return checks.run(launcher.root, python, selection)
+
+
+def base(launcher: Launcher, given: argparse.Namespace) -> int:
+    """Options go on as they are, but a folder is meant from where the learner stands."""
+    words = [given.id] if given.id else []
+    words += ["--from", str(given.folder.resolve())] if given.folder else []
+    words += ["--accept-licence"] if given.accept_licence else []
+    words += ["--trust-weights"] if given.trust_weights else []
+    return launcher.run(launcher.prepare(), "-m", "helpers.bases", *words)
 
 
 def lab(launcher: Launcher, rest: Sequence[str], *, register: bool) -> int:
@@ -125,7 +137,7 @@ def remove_state(settings: Settings, root: Path) -> list[Path]:
         found = settings.state.glob("*")
     else:
         found = (path for name in _STATE_FILES for path in settings.state.glob(name))
-    return [gone for path in sorted(found) if path.name != AWS_LEDGER for gone in _remove(path)]
+    return [gone for path in sorted(found) if path.name not in KEPT for gone in _remove(path)]
 
 
 def _remove_caches(root: Path) -> list[Path]:
@@ -159,6 +171,8 @@ def main(arguments: Sequence[str]) -> int:
             return demo(launcher, given.photos)
         if given.command == "test":
             return test(launcher, rest)
+        if given.command == "base":
+            return base(launcher, given)
         if given.command == "lab":
             if given.unregister:
                 return unregister(launcher)
@@ -200,6 +214,13 @@ def _parser() -> argparse.ArgumentParser:
         help="register the kernel in another Jupyter even if none was recognised",
     )
     one.add_argument("--unregister", action="store_true", help="undo that")
+    one = command("base", help="base models: list them; verify one and put it into your bucket")
+    one.add_argument("id", nargs="?", metavar="ID", help="a base of the registry")
+    one.add_argument("--from", dest="folder", type=Path, metavar="FOLDER", help="its files")
+    one.add_argument("--accept-licence", action="store_true", help="you read it and accept it")
+    one.add_argument(
+        "--trust-weights", action="store_true", help="pin hashes that nobody confirmed yet"
+    )
     one = command("clean", help="end the local SageMaker, delete what can be remade")
     one.add_argument("--all", action="store_true", help="the environments and the kernel as well")
     return parser

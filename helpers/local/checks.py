@@ -8,6 +8,7 @@ from typing import Any
 from helpers.local.context import Context, split_s3
 from helpers.local.fleet import container_of
 from helpers.local.hosts import is_multi_model
+from helpers.local.model_source import check_source
 from helpers.local.wire import Refusal
 
 Members = dict[str, Any]
@@ -27,9 +28,7 @@ def check_model(context: Context, asked: Members) -> None:
     if not container.get("Image"):
         raise Refusal("ValidationException", "The container names no Image.")
     if container.get("ModelDataSource"):
-        raise Refusal(
-            "ValidationException", "The local SageMaker reads ModelDataUrl, not ModelDataSource."
-        )
+        check_source(context, container)
     _check_role(context, asked["ExecutionRoleArn"])
     url = container.get("ModelDataUrl")
     if is_multi_model(container):

@@ -3,43 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from difflib import get_close_matches
 from typing import Any
 
 from helpers.bases import REGISTRY, BaseModel
+from helpers.bases.registry import ORIGINAL, UNSUPPORTED
 from helpers.errors import ConfigError
 from helpers.tuning.prompts import prompt_warnings
 
-_ORIGINAL_BASE = "stabilityai/stable-diffusion-2-1-base"
-
-PRESETS: dict[str, dict[str, Any]] = {
-    _ORIGINAL_BASE: {},
-    # alpha = rank: with alpha 1 a rank of 128 learns no faster than rank 1, at eight times the
-    # bytes of rank 16. The switches that are off trade speed for memory that a pocket never needs.
-    "pocket": {
-        "resolution": 64,
-        "n_steps": 400,
-        "concept_prompt": "a photo of a <<TOK>> person",
-        "class_prompt": "a photo of a person",
-        "learning_rate": 1e-3,
-        "lr_scheduler": "cosine",
-        "batch_size": 4,
-        "fp16": False,
-        "use_8bit_adam": False,
-        "gradient_checkpointing": False,
-        "train_text_encoder": False,
-        "num_class_images": 32,
-        "lora_r": 16,
-        "lora_alpha": 16,
-        "lora_dropout": 0.0,
-        "lora_text_encoder_r": 8,
-        "lora_text_encoder_alpha": 8,
-        "lora_text_encoder_dropout": 0.0,
-    },
-}
-"""For each base of the registry, what differs from the original's defaults."""
+_NO_BIASES = "An adapter for plain diffusers holds no biases"
 
 
 def _number(default: Any, least: float, most: float, *, open: str = "") -> Any:
@@ -47,7 +21,7 @@ def _number(default: Any, least: float, most: float, *, open: str = "") -> Any:
     return field(default=default, metadata={"least": least, "most": most, "open": open})
 
 
-def _choice(default: str, *choices: str, why: str = "") -> Any:
+def _choice(default: str, choices: Collection[str], why: str) -> Any:
     return field(default=default, metadata={"choices": choices, "why": why})
 
 
@@ -75,13 +49,13 @@ class FineTuneConfig:
     """
 
     base_model: str = _choice(
-        _ORIGINAL_BASE, *REGISTRY, why="A base is named by its registry id, never by a path or URL"
+        ORIGINAL, REGISTRY, "A base is named by its registry id, never by a path or URL"
     )
     resolution: int = _number(512, 32, 1024)
     n_steps: int = _number(1000, 1, 20_000)
     concept_prompt: str = "photo of <<TOK>>"
     learning_rate: float = _number(1e-4, 0, 1, open="[")
-    lr_scheduler: str = _choice("constant", "constant", "cosine", why="The rate stays or falls")
+    lr_scheduler: str = _choice("constant", ("constant", "cosine"), "The rate stays or falls")
     batch_size: int = _number(1, 1, 64)
     gradient_accumulation: int = _number(1, 1, 64)
     fp16: bool = True
@@ -95,13 +69,11 @@ class FineTuneConfig:
     class_data_dir: str = field(default="", metadata={"may_be_empty": True})
     lora_r: int = _number(128, 1, 256)
     lora_alpha: float = _number(1, 0, 1024, open="[")
-    lora_bias: str = _choice("none", "none", why="An adapter for plain diffusers holds no biases")
+    lora_bias: str = _choice("none", ("none",), _NO_BIASES)
     lora_dropout: float = _number(0.05, 0, 1, open="]")
     lora_text_encoder_r: int = _number(64, 1, 256)
     lora_text_encoder_alpha: float = _number(1, 0, 1024, open="[")
-    lora_text_encoder_bias: str = _choice(
-        "none", "none", why="An adapter for plain diffusers holds no biases"
-    )
+    lora_text_encoder_bias: str = _choice("none", ("none",), _NO_BIASES)
     lora_text_encoder_dropout: float = _number(0.05, 0, 1, open="]")
     face_preprocessing: bool = False
     seed: int = _number(0, 0, 2**32 - 1)
@@ -120,7 +92,7 @@ class FineTuneConfig:
     def for_base(cls, base: BaseModel | str, **changes: Any) -> FineTuneConfig:
         """Settings that suit a base, with ``changes``. Raises ``ConfigError``."""
         base_id = base if isinstance(base, str) else base.id
-        return cls.from_mapping({**PRESETS.get(base_id, {}), "base_model": base_id, **changes})
+        return cls.from_mapping({**_suited(base_id), "base_model": base_id, **changes})
 
     @classmethod
     def from_mapping(cls, given: Any, *, base: BaseModel | None = None) -> FineTuneConfig:
@@ -146,7 +118,7 @@ class FineTuneConfig:
                 )
         if base is None:
             return cls(**given)
-        config = cls(**{**PRESETS.get(base.id, {}), "base_model": base.id, **given})
+        config = cls(**{**_suited(base.id), "base_model": base.id, **given})
         config.check_base(base)
         return config
 
@@ -189,6 +161,11 @@ class FineTuneConfig:
         return said
 
 
+def _suited(base_id: str) -> Mapping[str, Any]:
+    """What differs from the original's defaults for a base; nothing for one that nobody knows."""
+    return REGISTRY[base_id].training if base_id in REGISTRY else {}
+
+
 def _check(name: str, kind: str, limits: Mapping[str, Any], value: Any) -> None:
     if kind == "bool":
         if not isinstance(value, bool):
@@ -216,7 +193,9 @@ def _check_text(name: str, value: Any, limits: Mapping[str, Any]) -> None:
         )
     if (choices := limits.get("choices")) and value not in choices:
         raise ConfigError(
-            f"{name} is {_shown(value)}", limits["why"], f"Choose from: {', '.join(choices)}"
+            f"{name} is {_shown(value)}",
+            UNSUPPORTED.get(value) or limits["why"],
+            f"Choose from: {', '.join(choices)}",
         )
 
 

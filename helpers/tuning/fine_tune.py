@@ -16,7 +16,7 @@ from helpers.errors import TrainingError
 from helpers.tuning.adapter import Adapter, write_adapter
 from helpers.tuning.config import FineTuneConfig
 from helpers.tuning.loop import Step, train
-from helpers.tuning.lora import TEXT_TARGETS, UNET_TARGETS, lora_tensors
+from helpers.tuning.lora import lora_tensors
 from helpers.tuning.networks import default_device, load_networks
 from helpers.tuning.precision import choose_precision, machine_warnings
 from helpers.tuning.priors import class_images as paint_class_images
@@ -77,8 +77,8 @@ def fine_tune(
         text_encoder_rank=config.lora_text_encoder_r if trained_text else None,
         text_encoder_alpha=config.lora_text_encoder_alpha if trained_text else None,
         targets={
-            "unet": list(UNET_TARGETS),
-            "text_encoder": list(TEXT_TARGETS) if trained_text else [],
+            "unet": list(base.registered.unet_targets),
+            "text_encoder": list(base.registered.text_targets) if trained_text else [],
         },
         prompt=config.concept_prompt,
         token=identifier(config.concept_prompt, config.class_prompt),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -10,32 +10,25 @@ import torch
 from peft import LoraConfig
 from peft.utils import get_peft_model_state_dict
 
+from helpers.bases import REGISTRY
+from helpers.bases.keys import prefixed
 from helpers.errors import TrainingError
 from helpers.tuning.config import FineTuneConfig
 from helpers.tuning.networks import BUILDING, Networks
 
-UNET_TARGETS = ("to_q", "to_k", "to_v", "to_out.0")
-TEXT_TARGETS = ("q_proj", "v_proj")
-"""As in the original. ``k_proj`` and ``out_proj`` may be added."""
 
-
-def attach_lora(
-    networks: Networks,
-    config: FineTuneConfig,
-    *,
-    unet_targets: Sequence[str] = UNET_TARGETS,
-    text_targets: Sequence[str] = TEXT_TARGETS,
-) -> list[torch.nn.Parameter]:
+def attach_lora(networks: Networks, config: FineTuneConfig) -> list[torch.nn.Parameter]:
     """Put a fresh adapter on the U-Net and, if the configuration says so, on the text encoder.
 
-    Returns the parameters to train, in single precision. A fresh adapter changes nothing: one of
-    its two matrices is zero. The other is drawn from ``config.seed``. Raises ``TrainingError`` when
-    there is an adapter already.
+    The base's entry in the registry says on which layers. Returns the parameters to train, in
+    single precision. A fresh adapter changes nothing: one of its two matrices is zero. The other
+    is drawn from ``config.seed``. Raises ``TrainingError`` when there is an adapter already.
     """
     if _adapted(networks):
         raise TrainingError(
             "These networks carry an adapter already", "", "Load the base again with load_networks"
         )
+    targets = REGISTRY[config.base_model]
     # peft draws numbers of its own from torch's global generator, which is the caller's.
     with BUILDING, torch.random.fork_rng(devices=[]):
         networks.unet.add_adapter(
@@ -44,7 +37,7 @@ def attach_lora(
                 lora_alpha=config.lora_alpha,  # type: ignore[arg-type]  # fractions work
                 lora_dropout=config.lora_dropout,
                 init_lora_weights="gaussian",
-                target_modules=list(unet_targets),
+                target_modules=list(targets.unet_targets),
             )
         )
         if config.train_text_encoder:
@@ -54,7 +47,7 @@ def attach_lora(
                     lora_alpha=config.lora_text_encoder_alpha,  # type: ignore[arg-type]
                     lora_dropout=config.lora_text_encoder_dropout,
                     init_lora_weights="gaussian",
-                    target_modules=list(text_targets),
+                    target_modules=list(targets.text_targets),
                 )
             )
     generator = torch.Generator().manual_seed(config.seed)
@@ -92,14 +85,9 @@ def lora_tensors(networks: Networks, config: FineTuneConfig) -> dict[str, torch.
     for part, strength in strengths.items():
         state = get_peft_model_state_dict(getattr(networks, part))
         for key, value in state.items():
-            key = f"{part}.{_text_key(key) if part == 'text_encoder' else key}"
+            key = f"{part}.{prefixed(key) if part == 'text_encoder' else key}"
             tensors[key] = (value.detach() * strength**0.5).to("cpu", torch.float16).contiguous()
     return tensors
-
-
-def _text_key(key: str) -> str:
-    # Newer transformers drop this prefix from the module's own names; every loader accepts it.
-    return key if key.startswith("text_model.") else f"text_model.{key}"
 
 
 @contextmanager

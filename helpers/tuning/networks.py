@@ -12,10 +12,12 @@ from typing import Any
 import torch
 from diffusers import AutoencoderKL, DDPMScheduler, UNet2DConditionModel
 from PIL import Image, ImageOps
-from transformers import CLIPTextModel, CLIPTokenizer
+from safetensors.torch import load_file
+from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 from transformers.utils import logging
 
 from helpers.bases import BaseModel
+from helpers.bases.keys import PREFIX, prefixed, read_keys
 from helpers.errors import BaseModelError
 
 BUILDING = threading.Lock()
@@ -54,17 +56,14 @@ def load_networks(
     would go on with random numbers in its place.
     """
     device = device or default_device()
-    parts = {
-        "text_encoder": CLIPTextModel,
-        "vae": AutoencoderKL,
-        "unet": UNet2DConditionModel,
-    }
     with BUILDING, _no_progress_bar():
         loaded = {
-            name: _load(kind, base.folder / name, dtype).to(device) for name, kind in parts.items()
+            "text_encoder": load_text_encoder(base.folder / "text_encoder", dtype),
+            "vae": _load(AutoencoderKL, base.folder / "vae", dtype),
+            "unet": _load(UNet2DConditionModel, base.folder / "unet", dtype),
         }
     return Networks(
-        **loaded,
+        **{name: network.to(device) for name, network in loaded.items()},
         tokenizer=CLIPTokenizer.from_pretrained(base.folder / "tokenizer", local_files_only=True),
         noise=DDPMScheduler.from_pretrained(base.folder / "scheduler", local_files_only=True),
         device=device,
@@ -83,14 +82,31 @@ def _no_progress_bar() -> Iterator[None]:
             logging.enable_progress_bar()
 
 
-def _load(kind: Any, folder: Path, dtype: torch.dtype) -> Any:
+def load_text_encoder(folder: Path, dtype: torch.dtype) -> Any:
+    """The text encoder in ``folder``, whichever form its keys have; on the processor, frozen.
+
+    Raises ``BaseModelError`` when a weight is missing or left over.
+    """
+    files = sorted(folder.glob("*.safetensors"))
+    if all(key.startswith(PREFIX) for path in files for key in read_keys(path)):
+        return _load(CLIPTextModel, folder, dtype)
+    # An older transformers would leave weights of short names at random.
+    tensors = [load_file(path) for path in files]
+    renamed = {prefixed(key): value for part in tensors for key, value in part.items()}
+    config = CLIPTextConfig.from_pretrained(folder, local_files_only=True)
+    return _load(CLIPTextModel, folder, dtype, config=config, state_dict=renamed)
+
+
+def _load(kind: Any, folder: Path, dtype: torch.dtype, **given: Any) -> Any:
+    """``given`` stands in for the folder's files."""
     try:
         network, report = kind.from_pretrained(
-            folder,
+            None if given else folder,
             local_files_only=True,
             use_safetensors=True,
             torch_dtype=dtype,
             output_loading_info=True,
+            **given,
         )
     except (OSError, ValueError, RuntimeError) as error:
         raise BaseModelError(

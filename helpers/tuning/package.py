@@ -1,15 +1,25 @@
-"""The archive of the fine-tuning container: thin door, the parts of helpers it needs, the base."""
+"""What the fine-tuning container is given: thin door, the parts of helpers it needs, the base.
+
+A small base travels inside the archive. A large one is uploaded once (``helpers.bases.store``) and
+laid beside the code in S3, from where SageMaker takes both without packing or unpacking anything.
+"""
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from helpers.archives import pack
-from helpers.bases import open_base
+from helpers.bases.prepare import prepare_base
 from helpers.errors import ConfigError
-from helpers.packaging import base_files, helper_files
+from helpers.packaging import helper_files
 from helpers.settings import ROOT
 from helpers.wheels import FOLDER, locked
+
+if TYPE_CHECKING:
+    from helpers.cloud.ledger import Ledger
+    from helpers.cloud.session import Cloud
 
 DOOR = ROOT / "training_service"
 ENTRIES = ("helpers.startup", "helpers.tuning.service")
@@ -33,7 +43,47 @@ def package_training_service(
     give the same bytes. Raises ``BaseModelError``, ``ConfigError`` for an unusable address or
     timeout, and ``SetupError`` for a folder without wheels.
     """
-    open_base(base_folder)
+    base = prepare_base(Path(base_folder)).members("base")
+    return pack({**_code(staging_s3_uri, timeout_s, wheels), **base}, path)
+
+
+def stage_training_service(
+    cloud: Cloud,
+    ledger: Ledger,
+    *,
+    base_uri: str,
+    staging_s3_uri: str,
+    timeout_s: int = LONGEST,
+    wheels: Path | None = None,
+) -> str:
+    """Lay the same files side by side in S3; returns their prefix, for ``deploy_async``.
+
+    ``base_uri`` is where ``upload_base`` left the base: it is copied inside S3, under ``base/``,
+    and no byte of it passes this machine. The prefix is named by what is in it. The other
+    arguments and errors are those of ``package_training_service``.
+    """
+    from helpers.bases.fetch import read_manifest
+    from helpers.bases.store import copy_base, put_file
+
+    code = _code(staging_s3_uri, timeout_s, wheels)
+    s3 = cloud.client("s3")
+    digest = hashlib.sha256(read_manifest(s3, base_uri)["hash"].encode())
+    sums = {}
+    for name, content in sorted(code.items()):
+        data = content if isinstance(content, bytes) else content.read_bytes()
+        sums[name] = hashlib.sha256(data).hexdigest()
+        digest.update(f"{name}\0{sums[name]}\n".encode())
+    prefix = cloud.uri("models", f"tuning-{digest.hexdigest()[:16]}") + "/"
+    ledger.planned("s3-prefix", prefix)
+    copy_base(s3, base_uri, f"{prefix}base")
+    for name, content in code.items():
+        put_file(s3, f"{prefix}{name}", content, sums[name])
+    ledger.created("s3-prefix", prefix)
+    return prefix
+
+
+def _code(staging_s3_uri: str, timeout_s: int, wheels: Path | None) -> dict[str, Path | bytes]:
+    """Everything but the base, by its name in the container's model folder."""
     address = staging_s3_uri.rstrip("/")
     if not address.startswith("s3://") or not address.isprintable() or len(address) < 6:
         raise ConfigError("staging_s3_uri is not an S3 address", "", "Use s3://bucket/prefix")
@@ -53,6 +103,4 @@ def package_training_service(
     if wheels is not None:
         members["requirements.txt"] = locked(wheels).encode()
         members |= {f"{FOLDER}/{wheel.name}": wheel for wheel in wheels.glob("*.whl")}
-    for name, file in base_files(Path(base_folder)).items():
-        members[f"base/{name}"] = file
-    return pack(members, path)
+    return members

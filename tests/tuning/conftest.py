@@ -1,9 +1,8 @@
-"""A base that trains in no time, and pictures to train it on."""
+"""Pictures to train on, and settings that train in no time."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,17 +10,10 @@ import pytest
 import torch
 from PIL import Image
 
-from helpers.bases import BaseModel, open_base
+from helpers.bases import BaseModel
 from helpers.tuning.config import FineTuneConfig
-from tests.random_base import write_random_base
 
 torch.set_num_threads(1)
-
-
-@pytest.fixture(scope="session")
-def tiny(tmp_path_factory: pytest.TempPathFactory) -> BaseModel:
-    """A random base with the pocket's interface. Do not change its files."""
-    return open_base(write_random_base(tmp_path_factory.mktemp("tiny") / "base"))
 
 
 @pytest.fixture(scope="session")
@@ -41,11 +33,3 @@ def settings(tiny: BaseModel) -> Callable[..., FineTuneConfig]:
         return FineTuneConfig.for_base(tiny, **{**short, **changes})
 
     return make
-
-
-@pytest.fixture
-def copy_base(tiny: BaseModel, tmp_path: Path) -> Callable[[], Path]:
-    """A copy of the tiny base to change."""
-    import shutil
-
-    return lambda: Path(shutil.copytree(tiny.folder, tmp_path / "base-copy"))

@@ -4,6 +4,7 @@ import json
 import math
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from statistics import fmean
@@ -14,7 +15,8 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
-from helpers.bases import BaseModel, open_base
+from helpers.bases import REGISTRY, BaseModel, open_base
+from helpers.bases.registry import POCKET
 from helpers.errors import TrainingError
 from helpers.tuning.config import FineTuneConfig
 from helpers.tuning.loop import Step, train
@@ -210,10 +212,14 @@ def _wrapped(key: str) -> str:
 
 
 @pytest.fixture
-def silent(copy_base: Callable[[], Path]) -> Callable[..., BaseModel]:
+def silent(
+    copy_base: Callable[[], Path], monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., BaseModel]:
     """A base whose U-Net always answers zero, so that the loss is the target's mean square."""
 
     def make(prediction_type: str, scaling_factor: float) -> BaseModel:
+        entry = replace(POCKET, prediction_type=prediction_type)
+        monkeypatch.setitem(REGISTRY, entry.id, entry)
         folder = copy_base()
         weights = folder / "unet/diffusion_pytorch_model.safetensors"
         tensors = load_file(weights)
