@@ -77,13 +77,13 @@ def _lower(name: str) -> str:
 
 _JAVA = (
     (r"\p{ASCII}", r"[\x00-\x7f]"),
-    (r"\p{Print}", r"\x20-\x7e"),
-    (r"\p{Alnum}", "a-zA-Z0-9"),
     (r"\z", r"\Z"),
     (r"[\w-_]", r"[\w-]"),
     # What lies above the first plane, which Java writes as pairs of surrogates.
     (r"\uD800\uDC00-\uDBFF\uDFFF", r"\U00010000-\U0010FFFF"),
 )
+_NAMED = {"Print": r"\x20-\x7e", "Alnum": "a-zA-Z0-9"}
+_CLASS = re.compile(r"\[(?:\\.|[^\]\\])*\]|\\p\{\w+\}")
 
 
 @cache
@@ -96,15 +96,23 @@ def _compiled(pattern: str | None) -> re.Pattern[str] | None:
         return None
     for java, python in _JAVA:
         pattern = pattern.replace(java, python)
-    pattern = re.sub(r"\\p\{([LMNPSZ][a-z]?)\}", lambda match: _category(match[1]), pattern)
+    pattern = _CLASS.sub(_spelt_out, pattern)
     try:
         return re.compile(pattern, re.DOTALL)
     except re.error:
         return None
 
 
+def _spelt_out(found: re.Match[str]) -> str:
+    """A class of characters with every ``\\p{…}`` in it, or one that stands alone, as ranges."""
+    ranges = re.sub(r"\\p\{(\w+)\}", lambda name: _category(name[1]), found[0])
+    return ranges if found[0].startswith("[") else f"[{ranges}]"
+
+
 def _category(name: str) -> str:
-    """The characters of a Unicode category (``L``, ``Zs``), as ranges for a character class."""
+    """The characters of ``Print``, ``Alnum`` or a Unicode category (``L``, ``Zs``), as ranges."""
+    if name in _NAMED:
+        return _NAMED[name]
     return "".join(part for kind, part in _categories() if kind.startswith(name))
 
 
