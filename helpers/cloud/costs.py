@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 
 from botocore.exceptions import ClientError
 
-from helpers.cloud.prices import Price
+from helpers.cloud.prices import Price, money
 from helpers.cloud.session import EXPIRY_TAG, Cloud
 from helpers.errors import ServiceError
 from helpers.settings import MOST_HOURS
@@ -67,13 +67,6 @@ def estimate(
         price=cloud.prices.price(instance_type, use),
         local=cloud.local,
     )
-
-
-def money(dollars: float | None) -> str:
-    """``$1.41``; two digits that count where it is less than ten cents; ``$?`` if not known."""
-    if dollars is None:
-        return "$?"
-    return f"${dollars:.4f}" if 0 < dollars < 0.1 else f"${dollars:.2f}"
 
 
 def instances_in_words(instance_type: str, count: int) -> str:

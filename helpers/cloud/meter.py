@@ -6,17 +6,17 @@ tell is read from the ledger.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from helpers.cloud.costs import instances_in_words, money, read_expiry
+from helpers.cloud.costs import instances_in_words, read_expiry
 from helpers.cloud.ledger import Entry, Ledger
-from helpers.cloud.resources import tagged
+from helpers.cloud.prices import money
+from helpers.cloud.resources import named, tagged
 from helpers.cloud.session import Cloud
+from helpers.cloud.usage import describe, endpoint_instances
 from helpers.tables import Table
 
 METERED = "endpoint"
@@ -91,10 +91,11 @@ class Meter:
 
 
 def running(cloud: Cloud, ledger: Ledger) -> Meter:
-    """What runs, found by tag and by ledger. Raises nothing that AWS says: ``note`` tells it."""
+    """What runs, found by tag, by name and by ledger; ``note`` says if AWS could not be asked."""
     entries = {entry.name: entry for entry in ledger.open() if entry.kind == METERED}
     try:
-        names = {item.name for item in tagged(cloud) if item.kind == METERED} | set(entries)
+        ours = [*tagged(cloud), *named(cloud, METERED)]
+        names = {item.name for item in ours if item.kind == METERED} | set(entries)
         found = [_look(cloud, name, entries.get(name)) for name in sorted(names)]
         return Meter(items=tuple(item for item in found if item), local=cloud.local)
     except (ClientError, BotoCoreError) as trouble:
@@ -209,18 +210,15 @@ def _charge(entry: Entry, now: dict[str, Running]) -> Charge:
 def _look(cloud: Cloud, name: str, entry: Entry | None) -> Running | None:
     """The endpoint as AWS describes it; ``None`` if it does not exist."""
     sagemaker = cloud.client("sagemaker")
-    found = _found(sagemaker.describe_endpoint, EndpointName=name)
+    found = describe(sagemaker.describe_endpoint, EndpointName=name)
     if found is None:
         return None
-    config = _found(
-        sagemaker.describe_endpoint_config, EndpointConfigName=found["EndpointConfigName"]
-    )
-    tags = _found(sagemaker.list_tags, ResourceArn=found["EndpointArn"])
-    counts = list(_instances(found, config or {}))
-    prices = [(cloud.prices.price(kind), count) for kind, count in counts]
+    tags = describe(sagemaker.list_tags, ResourceArn=found["EndpointArn"])
+    counts = endpoint_instances(cloud, found)
+    prices = [(cloud.prices.price(kind), count) for kind, count in counts.items()]
     known = [(price.per_hour, count) for price, count in prices if price.per_hour is not None]
     per_hour = sum(dollars * count for dollars, count in known)
-    words = " + ".join(instances_in_words(kind, count) for kind, count in counts)
+    words = " + ".join(instances_in_words(kind, count) for kind, count in counts.items())
     return Running(
         name=name,
         status=found["EndpointStatus"],
@@ -230,29 +228,6 @@ def _look(cloud: Cloud, name: str, entry: Entry | None) -> Running | None:
         created=found["CreationTime"],
         expires=read_expiry(tags["Tags"] if tags else ()),
     )
-
-
-def _instances(endpoint: dict[str, Any], config: dict[str, Any]) -> Iterator[tuple[str, int]]:
-    """Instance types and how many of each there are now; while it is created, how many will be."""
-    there = {
-        variant["VariantName"]: variant.get("CurrentInstanceCount")
-        for variant in endpoint.get("ProductionVariants", [])
-    }
-    for variant in config.get("ProductionVariants", []):
-        count = there.get(variant["VariantName"])
-        if count is None:
-            count = variant.get("InitialInstanceCount", 1)
-        if "InstanceType" in variant:
-            yield variant["InstanceType"], count
-
-
-def _found(describe: Any, **asked: str) -> dict[str, Any] | None:
-    try:
-        return describe(**asked)
-    except ClientError as trouble:
-        if "Could not find" in str(trouble):
-            return None
-        raise
 
 
 def _remembered(entry: Entry) -> Running:

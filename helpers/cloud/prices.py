@@ -36,7 +36,15 @@ class Price:
     def __str__(self) -> str:
         if self.per_hour is None:
             return f"no price known for {self.instance_type} ({self.source})"
-        return f"${self.per_hour:.2f} an hour ({self.source})"
+        return f"{money(self.per_hour)} an hour ({self.source})"
+
+
+def money(dollars: float | None) -> str:
+    """``$1.52``; four decimals where it is less than ten cents; ``$?`` where nobody knows."""
+    if dollars is None:
+        return "$?"
+    # Half a cent rounds up, as people expect of 1.515, which in binary is a little less.
+    return f"${dollars:.4f}" if 0 < dollars < 0.1 else f"${dollars + 1e-9:.2f}"
 
 
 @dataclass(frozen=True, kw_only=True)

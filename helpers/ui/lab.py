@@ -15,7 +15,9 @@ from helpers.settings import Settings
 if TYPE_CHECKING:
     from helpers.bases import BaseModel
     from helpers.cloud.ledger import Ledger
+    from helpers.cloud.meter import Bill, Meter
     from helpers.cloud.session import Cloud
+    from helpers.photos.consent import Consent
 
 Value = TypeVar("Value")
 
@@ -32,7 +34,7 @@ class Lab:
         """AWS, or the local SageMaker, which starts if it does not run yet."""
         from helpers.cloud.session import open_cloud
 
-        return open_cloud(self.settings)
+        return open_cloud(self.settings, announce=print)
 
     @cached_property
     def ledger(self) -> Ledger:
@@ -73,17 +75,31 @@ class Lab:
         """Throw the notes away, as the last notebook does."""
         self._notes_path().unlink(missing_ok=True)
 
-    def running(self) -> str:
-        """What still runs and what it costs, in words."""
-        entries = [entry for entry in self.ledger.open() if entry.price_per_hour]
-        if not entries:
-            return "Nothing is running."
-        where = "would cost on AWS" if self.cloud.local else "costs"
-        lines = [
-            f"{entry.name}: {where} ${entry.price_per_hour:.2f} an hour, ${entry.cost:.2f} so far"
-            for entry in entries
-        ]
-        return "\n".join([*lines, "Notebook 09 ends everything."])
+    def running(self) -> Meter:
+        """What runs now, what it costs, and what was forgotten; print it."""
+        from helpers.cloud.meter import running
+
+        return running(self.cloud, self.ledger)
+
+    def bill(self) -> Bill:
+        """What everything cost so far, the removed endpoints included."""
+        from helpers.cloud.meter import bill
+
+        return bill(self.cloud, self.ledger)
+
+    def consent(self, *, subject: str, given_by: str, purpose: str, days: int = 30) -> Consent:
+        """Write down who agreed to photos of whom, and what for. Raises ``PhotoError``."""
+        from helpers.photos.consent import record_consent
+
+        return record_consent(
+            self.settings, subject=subject, given_by=given_by, purpose=purpose, days=days
+        )
+
+    def require_consent(self, subject: str) -> Consent:
+        """The consent that notebook 00 wrote down. Raises ``PhotoError`` where none holds."""
+        from helpers.photos.consent import require_consent
+
+        return require_consent(self.settings, subject)
 
     def _notes_path(self) -> Path:
         name = f"notes-{self.settings.backend}-{self.settings.learner}.json"
