@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,6 +15,7 @@ from helpers.errors import CourseError, GenerationError, ServiceError
 from helpers.hosting.picture import Painted
 
 CONTENT_TYPE = "application/octet-stream"
+ASK_AGAIN_S = 2
 _SPOKEN = re.compile(r"\b([A-Z][A-Za-z]*Error): (.+)", re.DOTALL)
 
 
@@ -83,10 +85,23 @@ class AvatarClient:
             self._invoke(target_model, encode_request(prompt, negative_prompt, gen_args))
         )
 
-    def set_up(self, target_model: str = "model_setup.tar.gz") -> dict[str, Any]:
-        """Ask ``model_setup`` which base the endpoint shares."""
-        body = self._invoke(target_model, encode_inputs({"input_args": "hello"}))
-        return json.loads(decode_output(body, "output_message"))
+    def set_up(
+        self, target_model: str = "model_setup.tar.gz", *, patience_s: float = 0
+    ) -> dict[str, Any]:
+        """Ask ``model_setup`` which base the endpoint shares; it sets the base up if it has to.
+
+        Laying out and loading a large base takes longer than one call may: with ``patience_s`` it
+        asks again for so many seconds, while the endpoint works on. Raises ``ServiceError``.
+        """
+        ends, body = time.monotonic() + patience_s, encode_inputs({"input_args": "hello"})
+        while True:
+            try:
+                answer = self._invoke(target_model, body)
+                return json.loads(decode_output(answer, "output_message"))
+            except ServiceError:
+                if time.monotonic() > ends:
+                    raise
+            time.sleep(ASK_AGAIN_S)
 
     def _invoke(self, target_model: str, body: bytes) -> bytes:
         try:
@@ -105,7 +120,8 @@ def spoken_error(error: ClientError) -> CourseError:
     """The course's error for a refused invocation, of the kind that the model announced."""
     said = str(error.response.get("OriginalMessage") or error)
     try:
-        said = json.loads(said)["error"]
+        answer = json.loads(said)
+        said = answer["error"] if "error" in answer else answer["message"]
     except (ValueError, KeyError, TypeError):
         pass
     if match := _SPOKEN.search(said):
@@ -114,5 +130,11 @@ def spoken_error(error: ClientError) -> CourseError:
             return kind(match[2].rstrip('"}\n '))
     code = error.response.get("Error", {}).get("Code", "")
     if code == "ModelError":
-        return GenerationError("The avatar could not paint", said)
+        if "timed out" in said:
+            return ServiceError(
+                "The endpoint did not answer in 60 seconds",
+                "that is all that a real-time call has; the container may work on, unheard",
+                "Ask for fewer pictures or steps, or use an asynchronous endpoint",
+            )
+        return GenerationError("The endpoint could not paint", said)
     return ServiceError("The endpoint refused the invocation", said)
