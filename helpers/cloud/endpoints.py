@@ -14,8 +14,9 @@ from botocore.exceptions import ClientError
 from helpers.cloud.costs import Estimate, estimate, expiry_tag
 from helpers.cloud.images import host_image, require_family
 from helpers.cloud.instances import has_gpu
+from helpers.cloud.kinds import Busy
 from helpers.cloud.ledger import Ledger
-from helpers.cloud.resources import Resource, remove
+from helpers.cloud.resources import Resource, exists, remove
 from helpers.cloud.session import Cloud
 from helpers.errors import QuotaError, ServiceError
 
@@ -98,6 +99,55 @@ def deploy_async(
     )
 
 
+REAL_TIME = {
+    "SAGEMAKER_PROGRAM": "inference.py",
+    # The server's own choice is one for each GPU, or for each core: as many bases in memory.
+    "SAGEMAKER_MODEL_SERVER_WORKERS": "1",
+    # Of one request, and of loading the base too. Without _SECONDS the number would be minutes.
+    "SAGEMAKER_MODEL_SERVER_TIMEOUT_SECONDS": "900",
+    # Above SageMaker's 6,291,456: an answer that slips through is refused, and costs no worker.
+    "MMS_MAX_RESPONSE_SIZE": "20000000",
+    "HF_HUB_OFFLINE": "1",
+}
+"""What the Hugging Face container is told; every name is one of its own server or libraries."""
+
+
+def deploy_real_time(
+    cloud: Cloud,
+    ledger: Ledger,
+    *,
+    name: str,
+    image: str,
+    model_data: str | Path,
+    instance_type: str,
+    environment: Mapping[str, str] | None = None,
+    instance_count: int = 1,
+) -> Deployment:
+    """Create a real-time endpoint and return at once; see ``wait_in_service``.
+
+    ``model_data`` is an S3 location or a local archive, which is uploaded first. A call has 60 s,
+    request and answer 6,291,456 bytes each: more goes through ``deploy_async``. Raises
+    ``ServiceError`` when AWS refuses.
+    """
+    full = cloud.name(name)
+    if isinstance(model_data, Path):
+        _record_prefix(cloud, ledger)
+        model_data = cloud.upload(model_data, "models", f"{full}.tar.gz")
+    return _deploy(
+        cloud,
+        ledger,
+        full,
+        container={
+            "Image": image,
+            **model_data_of(model_data),
+            "Environment": {**REAL_TIME, **(environment or {})},
+        },
+        instance_type=instance_type,
+        instance_count=instance_count,
+        more={},
+    )
+
+
 def deploy_multi_model(
     cloud: Cloud,
     ledger: Ledger,
@@ -131,6 +181,30 @@ def deploy_multi_model(
         instance_count=instance_count,
         more={},
     )
+
+
+def delete_deployment(cloud: Cloud, ledger: Ledger, deployment: Deployment) -> float:
+    """Delete an endpoint and what it was made of; returns the seconds until all three were gone.
+
+    Its log and its archive stay: notebook 09 removes them. Raises ``ServiceError`` when AWS
+    refuses, and after half an hour; what is left then is still in the ledger.
+    """
+    began = time.monotonic()
+    for kind, name in (
+        ("endpoint", deployment.endpoint),
+        ("endpoint-config", deployment.config),
+        ("model", deployment.model),
+    ):
+        resource = Resource(kind=kind, name=name)
+        with _words(f"the {kind} {name} cannot be deleted"):
+            while exists(cloud, resource):
+                with suppress(Busy):
+                    remove(cloud, resource)
+                if time.monotonic() - began > STARTUP_S:
+                    raise ServiceError(f"the {kind} {name} is still there", "", "try once more")
+                time.sleep(0.05 if cloud.local else 5)
+        ledger.removed(kind, name)
+    return time.monotonic() - began
 
 
 def wait_in_service(cloud: Cloud, name: str, *, timeout_s: float = STARTUP_S) -> float:
