@@ -8,7 +8,24 @@ from html import escape
 from itertools import pairwise
 
 
-@dataclass(frozen=True, kw_only=True)
+class Tabular:
+    """What is best shown as its ``table``: printed, and as the last line of a cell."""
+
+    @property
+    def table(self) -> Table:
+        raise NotImplementedError
+
+    def __str__(self) -> str:
+        return str(self.table)
+
+    def __repr__(self) -> str:
+        return str(self.table)
+
+    def _repr_html_(self) -> str:
+        return self.table._repr_html_()
+
+
+@dataclass(frozen=True, kw_only=True, repr=False)
 class Table:
     """Rows of words under ``head``, all of one length; ``notes`` stand below, one a line."""
 
@@ -27,6 +44,9 @@ class Table:
             for line in lines
         ]
         return "\n".join([texts[0], "-" * (starts[-1] - 2), *texts[1:], *self.notes])
+
+    def __repr__(self) -> str:
+        return str(self)
 
     def _repr_html_(self) -> str:
         def line(cells: Sequence[str], tag: str) -> str:

@@ -14,6 +14,7 @@ WORDS = st.text(alphabet="ab <>&\"'é", min_size=1, max_size=12).filter(lambda w
 def test_columns_begin_where_their_heads_do(rows: list[tuple[str, str, str]]) -> None:
     table = Table(head=("one", "two", "three"), rows=rows, notes=["that is all"])
     head, _, *lines, note = str(table).split("\n")
+    assert repr(table) == str(table)
     assert note == "that is all" and len(lines) == len(rows)
     for row, line in zip(rows, lines, strict=True):
         for name, cell in zip(table.head, row, strict=True):

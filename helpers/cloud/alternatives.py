@@ -11,7 +11,7 @@ from helpers.cloud.needs import Need, quota_name
 from helpers.cloud.prices import Price, money
 from helpers.cloud.quotas import Quota, QuotaBook
 from helpers.cloud.session import Cloud
-from helpers.tables import Table
+from helpers.tables import Table, Tabular
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,8 +42,8 @@ class Alternative:
         return not self.ready, not self.quota.sold, dollars, self.instance.type
 
 
-@dataclass(frozen=True, kw_only=True)
-class Ranking:
+@dataclass(frozen=True, kw_only=True, repr=False)
+class Ranking(Tabular):
     """Alternatives, best first, for one need."""
 
     need: Need
@@ -59,12 +59,6 @@ class Ranking:
                 "Prices: " + "; ".join(sorted({c.price.source for c in self.choices})) + ".",
             ],
         )
-
-    def __str__(self) -> str:
-        return str(self.table)
-
-    def _repr_html_(self) -> str:
-        return self.table._repr_html_()
 
 
 def alternatives(cloud: Cloud, need: Need) -> Ranking:

@@ -17,7 +17,7 @@ from helpers.cloud.prices import money
 from helpers.cloud.resources import named, tagged
 from helpers.cloud.session import Cloud
 from helpers.cloud.usage import describe, endpoint_instances
-from helpers.tables import Table
+from helpers.tables import Table, Tabular
 
 METERED = "endpoint"
 """The kind of resource that costs by the hour for as long as it exists."""
@@ -50,7 +50,7 @@ class Running:
         return self.expires is not None and self.expires < datetime.now(UTC)
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class Meter:
     """Everything that runs; ``note`` says what could not be asked."""
 
@@ -74,6 +74,9 @@ class Meter:
         if self.items:
             lines.append("Notebook 09 or `python3 course.py clean` ends everything.")
         return "\n".join(lines)
+
+    def __repr__(self) -> str:
+        return str(self)
 
     def _words(self, item: Running) -> str:
         would = "would cost on AWS" if self.local else "costs"
@@ -122,8 +125,8 @@ class Charge:
     remark: str = ""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Bill:
+@dataclass(frozen=True, kw_only=True, repr=False)
+class Bill(Tabular):
     """Everything that ever cost by the hour, oldest first, and the total."""
 
     charges: tuple[Charge, ...]
@@ -157,12 +160,6 @@ class Bill:
             ],
             notes=[*notes, self.note] if self.note else notes,
         )
-
-    def __str__(self) -> str:
-        return str(self.table)
-
-    def _repr_html_(self) -> str:
-        return self.table._repr_html_()
 
 
 def bill(cloud: Cloud, ledger: Ledger) -> Bill:

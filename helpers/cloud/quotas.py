@@ -12,7 +12,7 @@ from helpers.cloud.needs import QUOTA_USES, TOTAL_QUOTA, quotas_needed
 from helpers.cloud.quota_requests import latest_request, list_quotas
 from helpers.cloud.session import Cloud
 from helpers.cloud.usage import instances_in_use
-from helpers.tables import Table
+from helpers.tables import Table, Tabular
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,8 +55,8 @@ class Quota:
         return "enough"
 
 
-@dataclass(frozen=True, kw_only=True)
-class QuotaReport:
+@dataclass(frozen=True, kw_only=True, repr=False)
+class QuotaReport(Tabular):
     """Every quota that the course needs, in its order."""
 
     region: str
@@ -85,12 +85,6 @@ class QuotaReport:
             ],
             notes=[f"Quotas hold for one account and one region: this is {self.region}."],
         )
-
-    def __str__(self) -> str:
-        return str(self.table)
-
-    def _repr_html_(self) -> str:
-        return self.table._repr_html_()
 
 
 class QuotaBook:

@@ -75,7 +75,7 @@ def require_consent(settings: Settings, subject: str) -> Consent:
         if consent.subject == subject.strip():
             return consent
     raise PhotoError(
-        f"nobody's consent to photos of {subject} is recorded, or it has run out",
+        f"no consent to photos of {subject} is recorded, or it has run out",
         "a face is personal data, and so is an adapter that was trained on it",
         "record it in notebook 00: lab.consent(subject=…, given_by=…, purpose=…)",
     )

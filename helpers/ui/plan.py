@@ -32,6 +32,7 @@ def course_plan(cloud: Cloud) -> Table:
         for notebook, found in estimates
         if not any(stem.startswith(notebook) for stem in minutes)
     ]
+    rows.sort(key=lambda row: row[0])
     known = sum(found.dollars or 0.0 for _, found in estimates)
     sources = sorted({found.price.source for _, found in estimates})
     return Table(
