@@ -66,28 +66,21 @@ def vendor_wheels(
     folder.mkdir(parents=True, exist_ok=True)
     for old in folder.glob("*.whl"):
         old.unlink()
-    platforms = [f"manylinux_2_{minor}_x86_64" for minor in range(_GLIBC, 4, -1)]
     wanted = [f"{name}=={version}" for name, version in pins.items()]
-    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps",
-               "--only-binary=:all:", "--implementation=cp", f"--python-version={python}",
-               *(f"--platform={platform}" for platform in (*platforms, "manylinux2014_x86_64")),
-               f"--dest={folder}", *wanted]  # fmt: skip
-    done = subprocess.run(
-        command,
-        capture_output=True,
-        text=True,
-        timeout=_LIMIT_S,
-        env={**os.environ, "PIP_DISABLE_PIP_VERSION_CHECK": "1"},
-    )
-    if done.returncode:
-        raise SetupError(
-            "the wheels could not be fetched",
-            (done.stderr.strip().splitlines() or ["pip gave no reason"])[-1],
-            "run where pip reaches a package index",
-        )
+    _pip("download", "--no-deps", f"--dest={folder}", *wanted, python=python)
     lock = folder / "requirements.txt"
     lock.write_text(locked(folder), encoding="utf-8")
     return lock
+
+
+def install_packages(requirements: Path, folder: Path, *, python: str = PYTHON) -> Path:
+    """Install everything that ``requirements`` needs into ``folder``, torch too; returns it.
+
+    For a container whose image brings none of it: the folder goes on its ``sys.path``. The
+    packages fit Linux on x86-64 with the given Python. Raises ``SetupError``.
+    """
+    _pip("install", f"--target={folder}", f"--requirement={requirements}", python=python)
+    return folder
 
 
 def locked(folder: Path) -> str:
@@ -105,6 +98,27 @@ def locked(folder: Path) -> str:
     if not lines:
         raise SetupError(f"{folder.name}/ holds no wheels", "", "fill it with vendor_wheels")
     return "\n".join(["--no-index", f"--find-links {FOLDER}", *lines, ""])
+
+
+def _pip(verb: str, *arguments: str, python: str) -> None:
+    platforms = [f"manylinux_2_{minor}_x86_64" for minor in range(_GLIBC, 4, -1)]
+    command = [sys.executable, "-m", "pip", verb, "--quiet", "--only-binary=:all:",
+               "--implementation=cp", f"--python-version={python}",
+               *(f"--platform={platform}" for platform in (*platforms, "manylinux2014_x86_64")),
+               *arguments]  # fmt: skip
+    done = subprocess.run(
+        command,
+        capture_output=True,
+        text=True,
+        timeout=_LIMIT_S,
+        env={**os.environ, "PIP_DISABLE_PIP_VERSION_CHECK": "1"},
+    )
+    if done.returncode:
+        raise SetupError(
+            "the packages of the container could not be fetched",
+            (done.stderr.strip().splitlines() or ["pip gave no reason"])[-1],
+            "run where pip reaches a package index",
+        )
 
 
 def _needs(name: str) -> list[str]:

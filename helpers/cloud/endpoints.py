@@ -7,11 +7,18 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from botocore.exceptions import ClientError
 
 from helpers.cloud.costs import Estimate, estimate, expiry_tag
+from helpers.cloud.environment import (
+    LATER_BASE,
+    SERVING_BASE,
+    SHARED_MEMORY,
+    TRITON_ARGUMENTS,
+    check_environment,
+)
 from helpers.cloud.images import host_image, require_family
 from helpers.cloud.instances import has_gpu
 from helpers.cloud.kinds import Busy
@@ -158,11 +165,21 @@ def deploy_multi_model(
     instance_type: str,
     environment: Mapping[str, str] | None = None,
     instance_count: int = 1,
+    shared_base: Literal["image", "setup"] = "image",
 ) -> Deployment:
     """Create a multi-model endpoint on every archive below ``model_prefix``, and return at once.
 
-    Raises ``ServiceError`` when AWS refuses.
+    ``shared_base`` says where the base is: in the ``image``, which loads it when it starts, or in
+    ``model_setup.tar.gz`` below the prefix, which is invoked first and prepares the one instance
+    that answers. Raises ``ServiceError`` when AWS refuses, and for two instances without an image.
     """
+    if shared_base == "setup" and instance_count != 1:
+        raise ServiceError(
+            "model_setup cannot prepare more than one instance",
+            "an invocation reaches one of them, and nobody can choose which",
+            "build a serving image, or ask for one instance",
+        )
+    arguments = SERVING_BASE if shared_base == "image" else LATER_BASE
     return _deploy(
         cloud,
         ledger,
@@ -173,7 +190,8 @@ def deploy_multi_model(
             "ModelDataUrl": f"{model_prefix.rstrip('/')}/",
             # An endpoint's /dev/shm holds 64 MB: at Triton's 16 MB default, four avatars.
             "Environment": {
-                "SAGEMAKER_TRITON_SHM_DEFAULT_BYTE_SIZE": "1048576",
+                SHARED_MEMORY: "1048576",
+                TRITON_ARGUMENTS: arguments,
                 **(environment or {}),
             },
         },
@@ -202,7 +220,7 @@ def delete_deployment(cloud: Cloud, ledger: Ledger, deployment: Deployment) -> f
                     remove(cloud, resource)
                 if time.monotonic() - began > STARTUP_S:
                     raise ServiceError(f"the {kind} {name} is still there", "", "try once more")
-                time.sleep(0.05 if cloud.local else 5)
+                time.sleep(cloud.pause(5))
         ledger.removed(kind, name)
     return time.monotonic() - began
 
@@ -229,7 +247,7 @@ def wait_in_service(cloud: Cloud, name: str, *, timeout_s: float = STARTUP_S) ->
             )
         if waited > timeout_s:
             raise ServiceError(f"the endpoint {full} is still {status} after {timeout_s:.0f} s")
-        time.sleep(0.1 if cloud.local else 10)
+        time.sleep(cloud.pause(10))
 
 
 def _deploy(
@@ -243,6 +261,7 @@ def _deploy(
     more: dict[str, Any],
 ) -> Deployment:
     sagemaker = cloud.client("sagemaker")
+    check_environment(container.get("Environment", {}))
     cost = estimate(cloud, f"the endpoint {full}", instance_type, count=instance_count)
     cloud.announce(str(cost))
     variant: dict[str, Any] = {

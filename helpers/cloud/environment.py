@@ -62,3 +62,7 @@ SERVING_BASE = triton_arguments(
     f"--model-repository={BASE_REPOSITORY}", f"--load-model={BASE_MODEL}"
 )
 """Arguments that make the serving image load its base when it starts."""
+SETUP_REPOSITORY = "/tmp"
+"""The temporary folder of a container, where ``model_setup`` lays the base when it is invoked."""
+LATER_BASE = triton_arguments(f"--model-repository={SETUP_REPOSITORY}")
+"""Arguments for AWS's own image: the base comes with ``model_setup``."""

@@ -221,7 +221,7 @@ def _follow(cloud: Cloud, build: str, say: Callable[[str], None], timeout_s: flo
         if found["buildStatus"] == "SUCCEEDED":
             return
         if found["buildStatus"] != "IN_PROGRESS":
-            time.sleep(1 if cloud.local else 10)  # the last lines come late
+            time.sleep(cloud.pause(10, brisk=1))  # the last lines come late
             told.more()
             raise ServiceError(
                 f"the build {build} ended as {found['buildStatus']}",
@@ -230,7 +230,7 @@ def _follow(cloud: Cloud, build: str, say: Callable[[str], None], timeout_s: flo
             )
         if time.monotonic() > ends:
             raise ServiceError(f"the build {build} still runs after {timeout_s:.0f} s")
-        time.sleep(0.1 if cloud.local else 10)
+        time.sleep(cloud.pause(10))
 
 
 def _reasons(build: dict[str, Any]) -> list[str]:

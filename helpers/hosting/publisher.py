@@ -44,9 +44,22 @@ def build_avatar_archive(adapter_folder: Path, path: Path) -> Path:
     return pack(_members(adapter_folder), path, compress=True)
 
 
-def build_setup_archive(path: Path) -> Path:
-    """Write the archive of ``model_setup``, the target that says which base is shared."""
-    return pack(_code("model_setup", SETUP), path, compress=True)
+def build_setup_archive(
+    path: Path, *, base_repository: Path | None = None, packages: Path | None = None
+) -> Path:
+    """Write the archive of ``model_setup``, the target that says which base is shared.
+
+    With ``base_repository`` (``helpers.hosting.repository``) it also carries the base and sets it
+    up on an endpoint without a serving image; ``packages`` is then a folder of installed packages
+    (``helpers.wheels.install_packages``), for a container that has none.
+    """
+    members: dict[str, Path | bytes] = {**_code("model_setup", SETUP)}
+    carried = "model_setup/1/repository"
+    if base_repository is not None:
+        members |= _below(f"{carried}/avatar_base", Path(base_repository) / "avatar_base")
+    if base_repository is not None and packages is not None:
+        members |= _below(f"{carried}/avatar_base/1/packages", packages)
+    return pack(members, path, compress=True)
 
 
 def target_model(adapter: Adapter) -> str:
@@ -85,11 +98,21 @@ def publish_avatar(s3: Any, adapter_uri: str, mme_uri: str, *, base: BaseModel, 
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def publish_setup(s3: Any, mme_uri: str, *, work: Path) -> str:
-    """Publish ``model_setup.tar.gz``; returns its TargetModel."""
+def publish_setup(
+    s3: Any,
+    mme_uri: str,
+    *,
+    work: Path,
+    base_repository: Path | None = None,
+    packages: Path | None = None,
+) -> str:
+    """Publish ``model_setup.tar.gz``, made by ``build_setup_archive``; returns its TargetModel."""
     work.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="publish-", dir=work) as folder:
-        _put(s3, build_setup_archive(Path(folder) / SETUP_TARGET), mme_uri, SETUP_TARGET)
+        archive = build_setup_archive(
+            Path(folder) / SETUP_TARGET, base_repository=base_repository, packages=packages
+        )
+        _put(s3, archive, mme_uri, SETUP_TARGET)
     return SETUP_TARGET
 
 
@@ -97,7 +120,12 @@ def _put(s3: Any, archive: Path, mme_uri: str, target: str) -> None:
     bucket, prefix = split_uri(mme_uri)
     prefix = prefix.rstrip("/")
     key = f"{prefix}/{target}" if prefix else target
-    s3.put_object(Bucket=bucket, Key=key, Body=archive.read_bytes())
+    s3.upload_file(str(archive), bucket, key)
+
+
+def _below(place: str, folder: Path) -> dict[str, Path]:
+    files = [file for file in sorted(folder.rglob("*")) if file.is_file()]
+    return {f"{place}/{file.relative_to(folder).as_posix()}": file for file in files}
 
 
 def _members(adapter_folder: Path) -> Mapping[str, Path | bytes]:

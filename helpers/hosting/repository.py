@@ -11,18 +11,21 @@ from pathlib import Path
 from helpers.bases import BaseModel
 from helpers.bases.prepare import prepare_base
 from helpers.packaging import helper_files
+from helpers.pins import direct_pins
 from helpers.settings import ROOT
 
 DOOR = ROOT / "models" / "avatar_base"
-ENTRY = "helpers.hosting.base"
+ENTRIES = ("helpers.startup", "helpers.hosting.base")
+REQUIREMENTS = ROOT / "requirements" / "serving.txt"
 
 
 def build_base_repository(target: Path, base_folder: Path) -> Path:
     """Write a Triton model repository with the one model ``avatar_base``; returns ``target``.
 
     It holds ``avatar_base/config.pbtxt`` and, in version folder ``1``, the door ``model.py``, the
-    parts of ``helpers`` that it needs and the base's weights: what the extended Triton image of
-    the endpoint contains, on AWS and here. An older repository at ``target`` is replaced.
+    parts of ``helpers`` that it needs, the packages it checks for and the base's weights: what the
+    extended Triton image of the endpoint contains, on AWS and here. An older repository at
+    ``target`` is replaced.
 
     Raises ``BaseModelError`` when the base cannot be opened.
     """
@@ -34,10 +37,11 @@ def build_base_repository(target: Path, base_folder: Path) -> Path:
     version.mkdir(parents=True)
     shutil.copy(DOOR / "config.pbtxt", model)
     shutil.copy(DOOR / "1" / "model.py", version)
-    for name, file in helper_files(ENTRY).items():
+    for name, file in helper_files(*ENTRIES).items():
         copy = version / name
         copy.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(file, copy)
+    (version / "requirements.txt").write_text(_requirements(), encoding="utf-8")
     base.write(version / "base")
     return Path(target)
 
@@ -48,8 +52,8 @@ def kept_base_repository(store: Path, base: BaseModel) -> Path:
     Its folder is named by what is in it, base and code: a server that still runs an older one
     never has files pulled from under it, and two builders at once make the same.
     """
-    parts = [DOOR / "config.pbtxt", DOOR / "1" / "model.py", *helper_files(ENTRY).values()]
-    digest = hashlib.sha256(base.hash.encode())
+    parts = [DOOR / "config.pbtxt", DOOR / "1" / "model.py", *helper_files(*ENTRIES).values()]
+    digest = hashlib.sha256(f"{base.hash} {_requirements()}".encode())
     for file in parts:
         digest.update(file.read_bytes())
     kept = Path(store) / f"avatar-base-{digest.hexdigest()[:16]}"
@@ -65,3 +69,9 @@ def kept_base_repository(store: Path, base: BaseModel) -> Path:
         finally:
             shutil.rmtree(fresh, ignore_errors=True)
     return kept
+
+
+def _requirements() -> str:
+    """What the base checks when it loads. NumPy is left to the server that its stub belongs to."""
+    pins = {name: pin for name, pin in direct_pins(REQUIREMENTS).items() if name != "numpy"}
+    return "".join(f"{name}=={version}\n" for name, version in pins.items())

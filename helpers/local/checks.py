@@ -5,6 +5,9 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from helpers.cloud.environment import check_environment
+from helpers.cloud.images import MULTI_MODEL_FAMILIES
+from helpers.errors import ServiceError
 from helpers.local.context import Context, split_s3
 from helpers.local.fleet import container_of
 from helpers.local.hosts import is_multi_model
@@ -29,6 +32,10 @@ def check_model(context: Context, asked: Members) -> None:
         raise Refusal("ValidationException", "The container names no Image.")
     if container.get("ModelDataSource"):
         check_source(context, container)
+    try:
+        check_environment(container.get("Environment", {}))
+    except ServiceError as trouble:
+        raise Refusal("ValidationException", str(trouble)) from trouble
     _check_role(context, asked["ExecutionRoleArn"])
     url = container.get("ModelDataUrl")
     if is_multi_model(container):
@@ -54,6 +61,18 @@ def check_variants(
         if least:
             variant.setdefault(key, least)
     return variants
+
+
+def check_instance(container: Members, variant: Members) -> None:
+    """A multi-model endpoint on a GPU runs on some families of instances only."""
+    family = variant["InstanceType"].removeprefix("ml.").partition(".")[0]
+    gpu = family[0] in "gp"
+    if is_multi_model(container) and gpu and family not in MULTI_MODEL_FAMILIES:
+        raise Refusal(
+            "ValidationException",
+            f"Instance type {variant['InstanceType']} is not supported for multi-model endpoints. "
+            f"Supported GPU families: {', '.join(MULTI_MODEL_FAMILIES)}.",
+        )
 
 
 def check_async(asked: Members) -> None:

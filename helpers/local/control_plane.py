@@ -9,10 +9,10 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
-from helpers.local.checks import check_async, check_model, check_variants
+from helpers.local.checks import check_async, check_instance, check_model, check_variants
 from helpers.local.context import Context
 from helpers.local.endpoint import Endpoint, instances_of
-from helpers.local.fleet import Variant
+from helpers.local.fleet import Variant, container_of
 from helpers.local.quotas import Quotas
 from helpers.local.store import Record, Shelf, Tags, page
 from helpers.local.wire import Call, Refusal, perform
@@ -75,7 +75,7 @@ class ControlPlane:
         arn = self._context.arn("endpoint-config", name)
         if self.configs.find(name) is None:
             for variant in check_variants(asked):
-                self.models.get(variant["ModelName"])
+                check_instance(container_of(self.models.get(variant["ModelName"]).request), variant)
             check_async(asked)
         self.configs.add(Record(name=name, arn=arn, request=_without_tags(asked)))
         self.tags.add(arn, asked.get("Tags", []))

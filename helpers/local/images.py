@@ -51,7 +51,7 @@ def find(state: Path, image: str) -> dict[str, Path] | None:
 
 def inside(mounts: dict[str, Path], path: str) -> Path | None:
     """The folder that stands for ``path`` in an image; ``None`` if the image does not have it."""
-    for place, folder in mounts.items():
+    for place, folder in sorted(mounts.items(), reverse=True):  # the longest place first
         if path == place or path.startswith(f"{place.rstrip('/')}/"):
             found = folder / path.removeprefix(place).lstrip("/")
             return found if found.is_dir() else None

@@ -254,9 +254,14 @@ class ModelServer(ABC):
                 raise ServiceError(
                     f"The {self.engine_name} did not start",
                     why if self.running else "its process ended",
-                    "The end of its log: " + self.logs()[-3000:],
+                    f"{self._complaint()} The end of its log: {self.logs()[-2000:]}".strip(),
                 )
             time.sleep(0.05)
+
+    def _complaint(self) -> str:
+        """The last error that the log names: Triton writes pages of settings after it."""
+        named = re.findall(r"\b[A-Z]\w*Error: .+", self.logs())
+        return f"It said: {named[-1]}" if named else ""
 
     def _end_leftover(self, work: Path) -> None:
         """A server whose owner was killed still sits on this folder: end it first."""

@@ -33,7 +33,7 @@ from helpers.local.model_server import (
 INVOKE_SECONDS = 60
 LOAD_SECONDS = 60
 LARGEST_ARCHIVE = 2 << 30
-MOST_MEMBERS = 1_000
+MOST_MEMBERS = 50_000
 BUSY_SECONDS = 30
 
 

@@ -242,7 +242,7 @@ def main() -> None:
     signal.signal(signal.SIGINT, lambda *_: sys.exit(0))
     models = Models(given.base)
     install(models)
-    if given.base:
+    if given.base and (given.base / BASE).is_dir():  # else it is laid there later, and loaded
         models.load(BASE, given.base / BASE)
     _Handler.front = _Front(models)
     with ThreadingHTTPServer(("127.0.0.1", given.port), _Handler) as server:

@@ -98,7 +98,9 @@ class TritonServer(ModelServer):
             "--exit-timeout-secs=2",
         ]
         if base is not None:
-            command += [f"--model-repository={base}", f"--load-model={BASE}"]
+            command.append(f"--model-repository={base}")
+        if base is not None and (base / BASE).is_dir():  # else it is laid there later, and loaded
+            command.append(f"--load-model={BASE}")
         return command
 
     def _started(self) -> None:

@@ -10,7 +10,12 @@ from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
 from pathlib import Path
 
-from helpers.cloud.environment import BASE_MODEL, SHARED_MEMORY, TRITON_ARGUMENTS
+from helpers.cloud.environment import (
+    BASE_MODEL,
+    SETUP_REPOSITORY,
+    SHARED_MEMORY,
+    TRITON_ARGUMENTS,
+)
 from helpers.errors import CourseError
 from helpers.local import images
 from helpers.local.context import split_s3
@@ -46,7 +51,9 @@ class TritonHost:
         from helpers.local.triton import choose_server
 
         placement = self._placement
-        base = base_repository(self._files, placement.environment)
+        files = {**self._files, SETUP_REPOSITORY: placement.folder / "server" / "tmp"}
+        files[SETUP_REPOSITORY].mkdir(parents=True)
+        base = base_repository(files, placement.environment)
         log = placement.folder / "server.log"
         log.touch()
         threading.Thread(target=self._follow, args=(log,), name="triton log", daemon=True).start()

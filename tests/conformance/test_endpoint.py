@@ -9,13 +9,12 @@ import pytest
 
 from helpers.bases import BaseModel, open_base
 from helpers.cloud.endpoints import deploy_multi_model, wait_in_service
-from helpers.cloud.images import TRITON_REPOSITORY, triton_image
+from helpers.cloud.serving_image import build_serving_image
 from helpers.cloud.session import Cloud
 from helpers.errors import AdapterError, GenerationError, ServiceError
 from helpers.hosting.client import AvatarClient
 from helpers.hosting.publisher import build_avatar_archive, publish_avatar, publish_setup
 from helpers.hosting.repository import build_base_repository
-from helpers.local import images
 from helpers.tuning.adapter import pack_adapter, read_adapter
 from tests.conformance.test_avatars import SMALL, difference, locally
 from tests.hosting.conftest import MakeAdapter
@@ -35,12 +34,11 @@ def client(
     cloud: Cloud, pocket: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[AvatarClient]:
     repository = build_base_repository(tmp_path_factory.mktemp("image") / "repository", pocket)
-    images.register(cloud.settings, repository=TRITON_REPOSITORY, folder=repository)
     made = deploy_multi_model(
         cloud,
         cloud.ledger(),
         name="painted",
-        image=triton_image(cloud.account, cloud.region),
+        image=build_serving_image(cloud, cloud.ledger(), repository),
         model_prefix=cloud.uri(PREFIX),
         instance_type="ml.g5.xlarge",
     )
@@ -92,3 +90,23 @@ def test_an_adapter_of_another_base_is_refused_twice(
 def test_an_unknown_target_is_said_so(client: AvatarClient) -> None:
     with pytest.raises(ServiceError):
         client.paint("avatars/nobody.tar.gz", "a photo of a dog")
+
+
+def test_an_image_without_its_packages_fails_the_endpoint_by_name(
+    cloud: Cloud, pocket: Path, tmp_path: Path
+) -> None:
+    repository = build_base_repository(tmp_path / "repository", pocket)
+    asked = repository / "avatar_base" / "1" / "requirements.txt"
+    asked.write_text("diffusers==0.30.0\nxformers==0.0.29\n")
+    made = deploy_multi_model(
+        cloud,
+        cloud.ledger(),
+        name="unpacked",
+        image=build_serving_image(cloud, cloud.ledger(), repository),
+        model_prefix=cloud.uri(PREFIX),
+        instance_type="ml.g5.xlarge",
+    )
+    with pytest.raises(ServiceError) as failed:
+        wait_in_service(cloud, made.endpoint, timeout_s=240)
+    assert "xformers is missing, wanted 0.0.29" in str(failed.value)
+    cloud.client("sagemaker").delete_endpoint(EndpointName=made.endpoint)

@@ -73,12 +73,24 @@ def test_an_archive_is_one_folder_with_stub_and_adapter(
 
 
 def test_the_setup_archive_is_one_folder(tmp_path: Path) -> None:
-    members = read_members(build_setup_archive(tmp_path / "model_setup.tar.gz"))
-    assert set(members) == {"model_setup/config.pbtxt", "model_setup/1/model.py"}
+    door = {"model_setup/config.pbtxt", "model_setup/1/model.py"}
+    assert set(read_members(build_setup_archive(tmp_path / "model_setup.tar.gz"))) == door
+    for name in ("repository/avatar_base/1/model.py", "packages/torch/__init__.py"):
+        (tmp_path / name).parent.mkdir(parents=True)
+        (tmp_path / name).write_text("")
+    whole = build_setup_archive(
+        tmp_path / "model_setup.tar.gz",
+        base_repository=tmp_path / "repository",
+        packages=tmp_path / "packages",
+    )
+    base = "model_setup/1/repository/avatar_base/1"
+    assert set(read_members(whole)) == {
+        *door, f"{base}/model.py", f"{base}/packages/torch/__init__.py"
+    }  # fmt: skip
 
 
 def test_stubs_need_nothing_but_numpy_and_triton() -> None:
-    allowed = {"fcntl", "hashlib", "json", "os", "pathlib", "tempfile", "time"}
+    allowed = {"fcntl", "hashlib", "json", "os", "pathlib", "re", "shutil", "tempfile", "time"}
     for model in ("training_service/sd_lora", "models/model_setup"):
         source = (ROOT / model / "1" / "model.py").read_text()
         imported = set(re.findall(r"^\s*(?:import|from) (\w+)", source, re.MULTILINE))

@@ -13,13 +13,17 @@ from helpers.bases import open_base
 from helpers.errors import BaseModelError
 from helpers.hosting.repository import build_base_repository, kept_base_repository
 from helpers.packaging import modules_needed
+from helpers.pins import direct_pins, installed
 
 
 def test_the_image_holds_what_serving_needs_and_no_more(pocket: Path, tmp_path: Path) -> None:
     repository = build_base_repository(tmp_path / "repository", pocket)
     assert [entry.name for entry in repository.iterdir()] == ["avatar_base"]
     version = repository / "avatar_base" / "1"
-    assert {entry.name for entry in version.iterdir()} == {"base", "helpers", "model.py"}
+    names = {entry.name for entry in version.iterdir()}
+    assert names == {"base", "helpers", "model.py", "requirements.txt"}
+    pins = direct_pins(version / "requirements.txt")
+    assert pins["diffusers"] == installed("diffusers") and "numpy" not in pins
     copied = {file.relative_to(version).as_posix() for file in version.glob("helpers/**/*.py")}
     assert {"helpers/hosting/base.py", "helpers/tuning/adapter.py"} <= copied
     assert not {file for file in copied if file.split("/")[1] in ("cloud", "local", "photos")}

@@ -20,7 +20,7 @@ from helpers.local.djl_properties import read_properties
 from helpers.pins import direct_pins
 from helpers.settings import ROOT
 from helpers.tuning.package import package_training_service
-from helpers.wheels import closure, vendor_wheels
+from helpers.wheels import closure, install_packages, vendor_wheels
 from tests.launcher.packages import only_from, wheel
 
 REQUIREMENTS = ROOT / "training_service" / "requirements.txt"
@@ -182,6 +182,21 @@ def test_an_archive_with_wheels_installs_without_any_index(
     again = [python, "-m", "pip", "-q", "install", "--force-reinstall", "-r", str(lock)]
     refused = subprocess.run(again, cwd="/", env=bare, timeout=120, capture_output=True, text=True)
     assert refused.returncode and "HASHES" in refused.stderr.upper()
+
+
+def test_a_container_without_packages_gets_a_folder_of_them(wheels: Path, tmp_path: Path) -> None:
+    wheel(tmp_path / "index", "torch", "2.6.0")
+    folder = install_packages(tmp_path / "wanted.txt", tmp_path / "packages")
+    code = "import painter, palette, torch; print(painter.version, palette.version, torch.version)"
+    said = subprocess.run(
+        [sys.executable, "-S", "-c", code],
+        env={"PYTHONPATH": str(folder)},
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    ).stdout
+    assert said.split() == ["1.0", "3.0", "2.6.0"]
 
 
 def test_wheels_that_are_not_there_are_said_so(

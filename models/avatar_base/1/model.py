@@ -16,7 +16,11 @@ INPUTS = ("prompt", "negative_prompt", "gen_args", "adapter_path", "adapter_iden
 class TritonPythonModel:
     def initialize(self, args):
         here = Path(args["model_repository"]) / args["model_version"]
-        sys.path.insert(0, str(here))
+        # Packages stand beside this file where the container brings none of its own.
+        sys.path[:0] = [str(here), str(here / "packages")]
+        from helpers.startup import check_start_up
+
+        pb_utils.Logger.log_info(str(check_start_up(here / "requirements.txt")))
         from helpers.hosting.base import AvatarBase, error_text
 
         root = os.environ.get("OPTION_ADAPTER_ROOT", "/opt/ml/models")

@@ -50,7 +50,10 @@ class TritonPythonModel:
         if not answer.has_error():
             return pb_utils.InferenceResponse(answer.output_tensors())
         if _base_is_down(answer):
-            why = "ServiceError: The shared base is down. Ask again in a minute."
+            why = (
+                "ServiceError: The shared base is down. Ask again in a minute; on an endpoint "
+                "without a serving image, invoke model_setup first."
+            )
             return pb_utils.InferenceResponse(error=pb_utils.TritonError(why))
         return pb_utils.InferenceResponse(error=answer.error())
 
