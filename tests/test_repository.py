@@ -31,15 +31,17 @@ def files() -> tuple[Path, ...]:
         found = [path for room in ROOT.iterdir() if room.name[0] != "." and room.name not in made
                  for path in (room.rglob("*") if room.is_dir() else [room])]  # fmt: skip
         return tuple(path for path in found if path.is_file() and "__pycache__" not in path.parts)
-    listed = subprocess.run(
-        ["git", "-c", f"safe.directory={ROOT}", "ls-files", "-z", "-co", "--exclude-standard"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    paths = (ROOT / name for name in listed.stdout.split("\0") if name)
-    return tuple(path for path in paths if path.is_file())
+    listed = git("ls-files", "-co", "--exclude-standard")
+    return tuple(path for name in listed if (path := ROOT / name).is_file())
+
+
+def git(*arguments: str) -> list[str]:
+    """What git answers, line by line; nothing where the course lies in no repository."""
+    if not (ROOT / ".git").exists():
+        return []
+    command = ["git", "-c", f"safe.directory={ROOT}", "-c", "core.quotePath=false", *arguments]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    return done.stdout.splitlines()
 
 
 def texts() -> list[tuple[str, str]]:
@@ -97,6 +99,42 @@ def test_no_account_but_public_ones() -> None:
         for number in re.findall(r"(?<![\w.-])\d{12}(?![\w.-])|(?<=:)\d{12}(?=:)", text)
     }
     assert {(name, number) for name, number in found if number not in PUBLIC_ACCOUNTS} == set()
+
+
+def test_no_bucket_of_somebody_s() -> None:
+    """One plain word stands for a bucket; a longer name could be one that is really there."""
+    written = re.compile(
+        r"(?:s3://|arn:aws[a-z-]*:s3:::|[Bb]ucket[\"']?\s*[=:]\s*[\"'])([a-z0-9][a-z0-9.-]{2,62})(?=[/\"'`\s*]|$)"
+        r"|//([a-z0-9][a-z0-9.-]{2,62})\.s3[.-]",
+        re.MULTILINE,
+    )
+    found = {
+        (name, bucket)
+        for name, text in texts()
+        for match in written.finditer(text)
+        if not (bucket := match[1] or match[2]).isalpha()
+        and not any(account in bucket for account in PUBLIC_ACCOUNTS)
+    }
+    assert found == set()
+
+
+def test_no_person() -> None:
+    """No e-mail address but made-up ones, and no full name or address of whoever committed."""
+    address = re.compile(r"[\w.%+-]+@([\w-]+(?:\.[\w-]+)*\.[A-Za-z]{2,})")
+    made_up = re.compile(r"(?:.*\.)?example(?:\.(?:com|org|net))?")
+    found = {
+        (name, match[0])
+        for name, text in texts()
+        for match in address.finditer(text)
+        if not made_up.fullmatch(match[1])
+    }
+    assert found == set()
+    committers = set(git("log", "--format=%an%n%ae%n%cn%n%ce"))
+    committers = {words for words in committers if " " in words or "@" in words}
+    named = {
+        (name, committer) for name, text in texts() for committer in committers if committer in text
+    }
+    assert named == set()
 
 
 def test_no_path_and_no_address_of_somebodys_machine() -> None:

@@ -33,7 +33,7 @@ def test_every_field_has_its_variable(tmp_path: Path) -> None:
             "AVATAR_STATE": str(tmp_path / "state"),
             "AVATAR_THREADS": "3",
             "AVATAR_ROLE_ARN": "arn:aws:iam::123456789012:role/service-role/course",
-            "AVATAR_BUCKET": "avatar-anna-2",
+            "AVATAR_BUCKET": "avatar-anna-2-123456789012-eu-central-1",
             "AVATAR_HOURS": "1.5",
             "AVATAR_PRICES": str(tmp_path / "prices.json"),
         }
@@ -48,7 +48,7 @@ def test_every_field_has_its_variable(tmp_path: Path) -> None:
         "state": tmp_path / "state",
         "threads": 3,
         "role_arn": "arn:aws:iam::123456789012:role/service-role/course",
-        "bucket": "avatar-anna-2",
+        "bucket": "avatar-anna-2-123456789012-eu-central-1",
         "hours": 1.5,
         "prices": tmp_path / "prices.json",
     }
