@@ -127,7 +127,7 @@ def follow(cloud: Cloud, job: Job, *, every_s: float | None = None) -> Iterator[
 
     Raises ``JobError`` when the job can no longer end: its endpoint is gone, or all its time is.
     """
-    every_s = every_s if every_s is not None else (0.25 if cloud.local else 5.0)
+    every_s = cloud.pause(5, brisk=0.25) if every_s is None else every_s
     seen = int(job.submitted * 1000)
     shown: set[str] = set()
     while True:

@@ -109,7 +109,7 @@ def watch_request(cloud: Cloud, name: str, *, for_s: float) -> Iterator[Request]
             yield request
         if not request.open or time.monotonic() > until:
             return
-        time.sleep(0.05 if cloud.local else 15)
+        time.sleep(cloud.pause(15))
 
 
 def latest_request(cloud: Cloud, code: str) -> Request | None:

@@ -107,6 +107,10 @@ class Cloud:
     def local(self) -> bool:
         return self.settings.backend == "local"
 
+    def pause(self, seconds: float, *, brisk: float = 0.1) -> float:
+        """Seconds between two looks at something: ``brisk`` ones here and in a rehearsal."""
+        return brisk if self.local or self.settings.fast else seconds
+
     def client(self, name: str) -> Any:
         """The boto3 client of a service; the same one each time."""
         if name not in self._clients:
@@ -160,7 +164,8 @@ class Cloud:
 
     def ledger(self) -> Ledger:
         """The ledger of this learner and backend."""
-        return Ledger(self.settings.state / f"ledger-{self.settings.backend}.jsonl")
+        name = f"ledger-{self.settings.backend}-{self.settings.learner}.jsonl"
+        return Ledger(self.settings.state / name)
 
     def upload(self, path: Path, *parts: str) -> str:
         """Copy a file to ``uri(*parts)`` and return that."""

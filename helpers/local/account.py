@@ -10,16 +10,19 @@ import json
 from helpers.local.context import ACCOUNT
 
 ROLE = "avatar-course-execution"
-_TRUST = {
-    "Version": "2012-10-17",
-    "Statement": [
-        {
-            "Effect": "Allow",
-            "Principal": {"Service": "sagemaker.amazonaws.com"},
-            "Action": "sts:AssumeRole",
-        }
-    ],
-}
+TRUST = json.dumps(
+    {
+        "Version": "2012-10-17",
+        "Statement": [
+            {
+                "Effect": "Allow",
+                "Principal": {"Service": "sagemaker.amazonaws.com"},
+                "Action": "sts:AssumeRole",
+            }
+        ],
+    }
+)
+"""The trust policy of a role that SageMaker may assume."""
 
 
 def open_account(region: str, access_key: str) -> None:
@@ -29,7 +32,7 @@ def open_account(region: str, access_key: str) -> None:
 
     role = iam_backends[ACCOUNT]["aws"].create_role(
         role_name=ROLE,
-        assume_role_policy_document=json.dumps(_TRUST),
+        assume_role_policy_document=TRUST,
         path="/",
         permissions_boundary=None,
         description="",
