@@ -6,15 +6,14 @@ call leaves a line too many, never a resource that nobody knows.
 
 from __future__ import annotations
 
-import fcntl
-import json
-import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+
+from helpers.jsonl import append_line, read_lines
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,22 +126,10 @@ class Ledger:
         return sum(entry.price_per_hour or 0.0 for entry in self.open())
 
     def _append(self, event: str, kind: str, name: str, **more: object) -> None:
-        line = {"time": time.time(), "event": event, "kind": kind, "name": name, **more}
-        self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
-        with os.fdopen(os.open(self.path, flags, 0o600), "ab", buffering=0) as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
-            # A writer that was killed may have left half a line: never glue ours to it.
-            file.write(f"\n{json.dumps(line)}\n".encode())
-            os.fsync(file.fileno())
+        about = {"time": time.time(), "event": event, "kind": kind, "name": name}
+        append_line(self.path, {**about, **more})
 
-    def _lines(self) -> Iterator[dict]:
-        if not self.path.exists():
-            return
-        for text in self.path.read_text().splitlines():
-            try:
-                line = json.loads(text)
-            except ValueError:
-                continue
-            if isinstance(line, dict) and {"event", "kind", "name", "time"} <= line.keys():
+    def _lines(self) -> Iterator[dict[str, Any]]:
+        for line in read_lines(self.path):
+            if {"event", "kind", "name", "time"} <= line.keys():
                 yield line
