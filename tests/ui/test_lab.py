@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from helpers.cloud.session import Cloud
 from helpers.errors import CourseError
 from helpers.settings import Settings
 from helpers.ui.lab import Lab
@@ -56,3 +58,16 @@ def test_another_base_is_not_silently_the_pocket(tmp_path: Path) -> None:
     lab = Lab("test", Settings(state=tmp_path, base_model="stabilityai/stable-diffusion-2-1-base"))
     with pytest.raises(CourseError, match="not on this machine"):
         _ = lab.base
+
+
+def test_a_notebook_hears_estimates_and_closes_with_what_runs(
+    cloud: Cloud, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lab = Lab("test", replace(cloud.settings, learner="nobody-else"))
+    lab.cloud.announce("it will cost $1")
+    assert capsys.readouterr().out == "it will cost $1\n"
+    print(lab.running())
+    assert capsys.readouterr().out == "Nothing is running.\n"
+    lab.ledger.planned("endpoint", "gone", price_per_hour=2.0)
+    assert str(lab.running()) == "Nothing is running.", "the ledger's word alone is not enough"
+    assert "gone" in str(lab.bill())
