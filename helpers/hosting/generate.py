@@ -35,7 +35,7 @@ from helpers.hosting.request import GenerationRequest, Limits
 from helpers.tuning.adapter import EMBEDDINGS, WEIGHTS, check_base, read_adapter
 from helpers.tuning.networks import load_text_encoder
 
-__all__ = ["AvatarPainter", "GenerationRequest", "Limits", "words_past_window"]
+__all__ = ["AvatarPainter", "GenerationRequest", "Limits", "load_pipeline", "words_past_window"]
 
 _STALE = ""
 """Stands for "set the adapters again before the next picture"."""
@@ -67,7 +67,7 @@ class AvatarPainter:
         self.base = open_base(Path(base_folder))
         device = "cuda" if torch.cuda.is_available() else "cpu"
         dtype = torch.float16 if device == "cuda" else torch.float32
-        with _quiet():
+        with quiet():
             # Not from_pretrained(dtype=...): an older diffusers ignores it without a word.
             # The text encoder apart: of a weight that is missing, the pipeline would only warn.
             pipe = StableDiffusionPipeline.from_pretrained(
@@ -112,7 +112,7 @@ class AvatarPainter:
         """
         # At scale 0 the adapter is not there at all: learned words and rounding included.
         folder = Path(adapter_folder) if adapter_folder and request.adapter_scale else None
-        with self._lock, _quiet():
+        with self._lock, quiet():
             name = self._attach(folder, identity) if folder else None
             self._switch(name, request.adapter_scale)
             unread = {
@@ -244,6 +244,19 @@ class AvatarPainter:
         }
 
 
+def load_pipeline(base_folder: Path) -> Any:
+    """The base's ``StableDiffusionPipeline``: in half precision on a GPU if there is one, in single
+    precision on the processor, and without progress bars."""
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    dtype = torch.float16 if device == "cuda" else torch.float32
+    with quiet():
+        # Not from_pretrained(dtype=...): an older diffusers ignores it without a word.
+        pipe = StableDiffusionPipeline.from_pretrained(base_folder, local_files_only=True)
+        pipe = pipe.to(device, dtype)
+    pipe.set_progress_bar_config(disable=True)
+    return pipe
+
+
 def words_past_window(pipe: Any, prompt: str) -> list[str]:
     """The words of ``prompt`` that the text encoder does not read to their end.
 
@@ -261,7 +274,7 @@ def words_past_window(pipe: Any, prompt: str) -> list[str]:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Hold back the libraries' progress bars and remarks: on layers that an adapter does not
     touch (``_check_landed`` is stricter) and on words past the window (``unread`` names them)."""
     loggers = [logging.getLogger(name) for name in ("transformers", "diffusers", "peft")]
