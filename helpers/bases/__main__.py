@@ -62,11 +62,13 @@ def listing() -> str:
 
 def card(entry: Registered, settings: Settings) -> str:
     """What the registry says of a base, its licence, and whether that was accepted."""
-    needs = f"about {entry.gpu_gib:g} GiB of GPU memory (from memory, not measured here)"
+    needs = "no GPU"
+    if entry.gpu_gib:
+        needs = f"about {entry.gpu_gib:g} GiB of GPU memory (from memory, not measured here)"
     lines = [
         f"{entry.id}, by {entry.publisher}",
         f"  {entry.resolution} px, {entry.prediction_type}; {entry.disk_gib} GiB; fine-tuning "
-        f"takes {needs if entry.gpu_gib else 'no GPU'}",
+        f"takes {needs}",
         f"  {entry.notes}",
         *(f"  files: {one.repository} at {one.revision} ({one.note})" for one in entry.sources),
         f"  hashes: {entry.confirmed or 'none are pinned; nobody has confirmed any'}",

@@ -30,7 +30,7 @@ def check_model(context: Context, asked: Members) -> None:
     container = container_of(asked)
     if not container.get("Image"):
         raise Refusal("ValidationException", "The container names no Image.")
-    if container.get("ModelDataSource"):
+    if "ModelDataSource" in container:
         check_source(context, container)
     try:
         check_environment(container.get("Environment", {}))
