@@ -16,12 +16,9 @@ from pathlib import Path
 
 import pytest
 
-from helpers.cloud.ledger import Ledger
-from helpers.launcher import checks, commands
-from helpers.launcher.commands import AWS_LEDGER, remove_state
+from helpers.launcher import checks
 from helpers.launcher.machine import no_triton_because
-from helpers.launcher.prepare import Launcher
-from helpers.settings import ROOT, Settings
+from helpers.settings import ROOT
 from tests.launcher.packages import only_from, wheel
 
 DEMO = """
@@ -36,7 +33,7 @@ def checkout(tmp_path: Path) -> Path:
     """A course of the launcher alone, whose pins are tiny packages."""
     root = tmp_path / "course"
     (root / "helpers").mkdir(parents=True)
-    for name in ("__init__.py", "errors.py", "settings.py", "launcher"):
+    for name in ("__init__.py", "errors.py", "jsonl.py", "settings.py", "launcher"):
         copy = shutil.copytree if (ROOT / "helpers" / name).is_dir() else shutil.copy
         copy(ROOT / "helpers" / name, root / "helpers" / name)
     for room, names in (("cloud", ["ledger.py"]), ("local", ["launch.py", "statefile.py"])):
@@ -245,59 +242,3 @@ def test_every_check_runs_even_when_an_earlier_one_fails(
         "pyright": "failed (1)",
         "pytest": "passed",
     }
-
-
-def test_clean_keeps_pictures_and_the_ledger_of_aws(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    for name in [name for name in os.environ if name.startswith("AVATAR_")]:
-        monkeypatch.delenv(name)
-    state = tmp_path / "state"
-    monkeypatch.setenv("AVATAR_STATE", str(state))
-    kept = [
-        tmp_path / "outputs" / "demo" / "avatars.png",
-        tmp_path / "data" / "my_photos" / "me.jpg",
-        tmp_path / ".course" / "lock",
-        state / "letters" / "mine.txt",
-    ]
-    gone = [
-        state / "logs" / "service.log",
-        state / "service.json",
-        state / "ledger-local.jsonl",
-        tmp_path / "helpers" / "__pycache__" / "x.pyc",
-        tmp_path / "notebooks" / ".ipynb_checkpoints" / "00_start.ipynb",
-        tmp_path / ".ruff_cache" / "x",
-    ]
-    for path in kept + gone:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.touch()
-    Ledger(state / AWS_LEDGER).planned("endpoint", "avatars", price_per_hour=1.5)
-    assert commands.clean(Launcher(tmp_path), everything=False) == 0
-    assert [path for path in kept if not path.exists()] == []
-    assert [path for path in gone if path.exists()] == []
-    said = capsys.readouterr().out
-    assert f"removed {state / 'logs'}" in said
-    assert "On AWS 1 resources may still exist" in said
-
-    commands.clean(Launcher(tmp_path), everything=True)
-    assert not (tmp_path / ".course").exists()
-    assert (state / AWS_LEDGER).exists()
-    assert kept[0].exists()
-
-
-def test_the_courses_own_state_folder_is_emptied_but_for_that_ledger(tmp_path: Path) -> None:
-    state = tmp_path / ".local-sagemaker"
-    state.mkdir()
-    for name in ("service.json", "something-new", AWS_LEDGER):
-        (state / name).touch()
-    remove_state(Settings(state=state), tmp_path)
-    assert [path.name for path in state.iterdir()] == [AWS_LEDGER]
-
-
-def test_on_aws_clean_does_not_pretend(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setenv("AVATAR_BACKEND", "aws")
-    monkeypatch.setenv("AVATAR_STATE", str(tmp_path / "state"))
-    with pytest.raises(commands.SetupError, match="without the course's environment"):
-        commands.clean(Launcher(tmp_path), everything=False)

@@ -23,6 +23,8 @@ from helpers.errors import CleanUpError
 
 TRIES = 3
 """How often a removal that AWS refuses is asked for."""
+LIMIT_S, REHEARSAL_S = 3600.0, 120.0
+"""For how long what is busy is asked again: an endpoint may be created for half an hour."""
 Why = tuple[Resource, str]
 
 
@@ -154,8 +156,7 @@ def _remove_all(
     cloud: Cloud, wanted: Iterable[Resource], tell: Callable[[str], None]
 ) -> tuple[dict[Resource, str], dict[Resource, str]]:
     """Go round until everything is gone; returns what failed and what is not ours, and why."""
-    fast = cloud.local or cloud.settings.fast
-    ends = time.monotonic() + (120 if fast else 3600)
+    ends = time.monotonic() + cloud.pause(LIMIT_S, brisk=REHEARSAL_S)
     unknown = "the course does not know how to remove it"
     failed = {item: unknown for item in wanted if item.kind not in KINDS}
     waiting = {item: "" for item in wanted if item.kind in KINDS}
@@ -187,7 +188,7 @@ def _remove_all(
         if waiting:
             item, why = next(iter(waiting.items()))
             tell(f"{len(waiting)} to go; {item.kind} {item.name}: {why}")
-            time.sleep(0.05 if fast else 5)
+            time.sleep(cloud.pause(5, brisk=0.05))
     return failed, shared
 
 

@@ -71,8 +71,7 @@ def patiently(cloud: Cloud, call: Callable[..., Answer], *arguments: Any) -> Ans
 
 def pauses(cloud: Cloud) -> tuple[float, ...]:
     """Seconds between tries: half a minute in all on AWS, half a second in rehearsals."""
-    first = 0.02 if cloud.local or cloud.settings.fast else 1.0
-    return tuple(first * 2**number for number in range(5))
+    return tuple(cloud.pause(1.0, brisk=0.02) * 2**number for number in range(5))
 
 
 def starts_ours(cloud: Cloud, name: str) -> bool:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import Counter
 from dataclasses import dataclass
+from typing import Any
 
 from botocore.exceptions import ClientError
 
-from helpers.cloud.kinds import Kind, is_missing, pages, patiently
+from helpers.cloud.kinds import Kind, is_missing, pages, patiently, tagged_ours
 from helpers.cloud.kinds_builds import BUILDS
 from helpers.cloud.kinds_hosting import DEFINITIONS, RUNNING, SCALING
 from helpers.cloud.kinds_messages import ENDPOINT_LOGS, LOGS, MESSAGES
@@ -76,8 +77,11 @@ def tagged(cloud: Cloud) -> list[Resource]:
     The index of tags lags behind by seconds: what it lists may be gone, what it lacks may be there.
     Raises ``ClientError``.
     """
-    wanted = [{"Key": COURSE_TAG}, {"Key": OWNER_TAG, "Values": [cloud.settings.learner]}]
-    found = patiently(cloud, lambda: list(_resources(cloud, wanted)))
+    found = [
+        resource
+        for item in _of_the_course(cloud)
+        if tagged_ours(cloud, item["Tags"]) and (resource := _from_arn(item["ResourceARN"]))
+    ]
     # A log group is made by the endpoint's containers and carries no tag of ours.
     return found + [
         Resource(kind="log-group", name=f"{ENDPOINT_LOGS}{resource.name}")
@@ -86,13 +90,24 @@ def tagged(cloud: Cloud) -> list[Resource]:
     ]
 
 
-def _resources(cloud: Cloud, wanted: list[dict[str, object]]) -> Iterator[Resource]:
-    for item in pages(
-        cloud, "resourcegroupstaggingapi", "get_resources", "ResourceTagMappingList",
-        TagFilters=wanted,
-    ):  # fmt: skip
-        if (resource := _from_arn(item["ResourceARN"])) is not None:
-            yield resource
+def owners(cloud: Cloud) -> Counter[str]:
+    """How many resources of the course the account holds for each learner, by tag alone."""
+    return Counter(
+        next((tag["Value"] for tag in item["Tags"] if tag["Key"] == OWNER_TAG), "")
+        for item in _of_the_course(cloud)
+    )
+
+
+def _of_the_course(cloud: Cloud) -> list[dict[str, Any]]:
+    def look() -> list[dict[str, Any]]:
+        return list(
+            pages(
+                cloud, "resourcegroupstaggingapi", "get_resources", "ResourceTagMappingList",
+                TagFilters=[{"Key": COURSE_TAG}],
+            )
+        )  # fmt: skip
+
+    return patiently(cloud, look)
 
 
 def _from_arn(arn: str) -> Resource | None:

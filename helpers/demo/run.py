@@ -16,6 +16,7 @@ from helpers.demo.plan import Plan, choose_photos
 from helpers.demo.report import Report
 from helpers.demo.stages import draw_gallery, fine_tune, host_and_paint, measure
 from helpers.local import launch
+from helpers.local.statefile import private_folder
 from helpers.photos.prepare import prepare
 from helpers.settings import Settings
 
@@ -29,7 +30,8 @@ def run_demo(plan: Plan, settings: Settings) -> Report:
     # A namespace of its own: the clean-up at the end must not touch what a notebook made.
     settings = replace(settings, backend="local", learner=f"demo-{secrets.token_hex(3)}")
     started_here = launch.find(settings) is None
-    work = Path(tempfile.mkdtemp(prefix="avatar-demo-"))
+    # In the state folder, where `course.py clean` finds it if the demo is killed.
+    work = Path(tempfile.mkdtemp(prefix="demo-", dir=private_folder(settings.state)))
     report = Report()
     try:
         _run(plan, settings, report, work)

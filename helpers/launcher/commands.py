@@ -4,34 +4,14 @@ from __future__ import annotations
 
 import argparse
 import os
-import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from helpers.cloud.ledger import Ledger
 from helpers.errors import CourseError, SetupError
 from helpers.launcher import checks, kernels
+from helpers.launcher.cleaning import clean
 from helpers.launcher.prepare import Launcher
-from helpers.local.launch import stop
-from helpers.settings import Settings
-
-AWS_LEDGER = "ledger-aws.jsonl"
-KEPT = (AWS_LEDGER, "bases.jsonl", "consents.jsonl")
-"""Of the state folder: what may still cost money, licences that were accepted, consents given."""
-
-_STATE_FILES = ("service.*", "logs", "ledger-local.jsonl", "images.json*", "prepared-bases",
-                "sagemaker-sdk.yaml")  # fmt: skip
-
-_CLEAN_UP = """
-from helpers.cloud.cleanup import clean_up
-from helpers.cloud.session import open_cloud
-
-cloud = open_cloud()
-report = clean_up(cloud, cloud.ledger())
-print(report)
-report.require_empty()
-"""
 
 
 def demo(launcher: Launcher, photos: Path | None) -> int:
@@ -97,69 +77,6 @@ def unregister(launcher: Launcher) -> int:
     return 0
 
 
-def clean(launcher: Launcher, *, everything: bool) -> int:
-    """End the local SageMaker, or on AWS delete every resource, then remove what can be remade.
-
-    Photos, pictures and reports stay; so does the ledger of what may still exist on AWS.
-    """
-    settings = Settings.from_environment()
-    print("the local SageMaker ended" if stop(settings) else "no local SageMaker was running")
-    if settings.backend == "aws":
-        if not launcher.course.python.exists():
-            raise SetupError(
-                "resources on AWS cannot be removed without the course's environment",
-                f"{launcher.course.folder} is not there",
-                "run python3 course.py demo once, then clean",
-            )
-        if code := launcher.run(launcher.course.python, "-c", _CLEAN_UP):
-            print("not everything could be removed, so no file was", file=sys.stderr)
-            return code
-    removed = [*remove_state(settings, launcher.root), *_remove_caches(launcher.root)]
-    if everything:
-        unregister(launcher)
-        for folder in (launcher.serving.folder, launcher.course.folder, launcher.private):
-            removed += _remove(folder)
-    for path in removed:
-        print(f"removed {path}")
-    print(f"kept: photos, pictures and reports{'' if everything else ', the environments'}")
-    if still := Ledger(settings.state / AWS_LEDGER).open():
-        print(
-            f"On AWS {len(still)} resources may still exist and cost money. To delete them:\n"
-            "  AVATAR_BACKEND=aws python3 course.py clean"
-        )
-    return 0
-
-
-def remove_state(settings: Settings, root: Path) -> list[Path]:
-    """Remove what the local SageMaker left. In a folder of the learner's choice (``AVATAR_STATE``)
-    only files of names that are known to be its own."""
-    if settings.state == root / ".local-sagemaker":
-        found = settings.state.glob("*")
-    else:
-        found = (path for name in _STATE_FILES for path in settings.state.glob(name))
-    return [gone for path in sorted(found) if path.name not in KEPT for gone in _remove(path)]
-
-
-def _remove_caches(root: Path) -> list[Path]:
-    caches = [root / name for name in (".pytest_cache", ".ruff_cache", ".hypothesis")]
-    for room in ("helpers", "models", "notebooks", "tests", "training_service"):
-        for name in ("__pycache__", ".ipynb_checkpoints"):
-            for folder in [*(root / room).rglob(name)]:
-                _remove(folder)
-    return [gone for path in caches for gone in _remove(path)]
-
-
-def _remove(path: Path) -> list[Path]:
-    """Remove a file or folder; the path, in a list, if there was one."""
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
-    elif path.exists() or path.is_symlink():
-        path.unlink()
-    else:
-        return []
-    return [path]
-
-
 def main(arguments: Sequence[str]) -> int:
     parser = _parser()
     given, rest = parser.parse_known_args(arguments)
@@ -177,7 +94,7 @@ def main(arguments: Sequence[str]) -> int:
             if given.unregister:
                 return unregister(launcher)
             return lab(launcher, rest, register=given.register)
-        return clean(launcher, everything=given.all)
+        return clean(launcher, everything=given.all, photos=given.photos, dry_run=given.dry_run)
     except CourseError as error:
         for part in (error.what, error.why, error.next):
             if part:
@@ -221,6 +138,28 @@ def _parser() -> argparse.ArgumentParser:
     one.add_argument(
         "--trust-weights", action="store_true", help="pin hashes that nobody confirmed yet"
     )
-    one = command("clean", help="end the local SageMaker, delete what can be remade")
+    one = command(
+        "clean",
+        help="end everything that runs and bills, here or (AVATAR_BACKEND=aws) on AWS, and prove "
+        "it; then delete what can be remade",
+    )
+    asked = one.add_mutually_exclusive_group()
+    asked.add_argument(
+        "--keep-photos",
+        dest="photos",
+        action="store_const",
+        const="keep",
+        default="ask",
+        help="leave photos and adapters in S3 (without either option: asked on a terminal; where "
+        "nobody can be asked they stay on AWS, and go with the local SageMaker here)",
+    )
+    asked.add_argument(
+        "--delete-photos",
+        dest="photos",
+        action="store_const",
+        const="delete",
+        help="delete them too, without asking",
+    )
+    one.add_argument("--dry-run", action="store_true", help="only say what would be removed")
     one.add_argument("--all", action="store_true", help="the environments and the kernel as well")
     return parser

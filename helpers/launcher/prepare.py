@@ -59,7 +59,7 @@ class Launcher:
         """
         if warning := machine.check_memory(machine.memory()):
             self.say(warning)
-        python = self._course_python()
+        python = self.course_python()
         if reason := machine.no_triton_because():
             self.say(f"the real Triton does not run here ({reason}); its stand-in will")
             return python
@@ -76,12 +76,19 @@ class Launcher:
             )
         return python
 
-    def _course_python(self) -> Path:
+    def course_python(self) -> Path:
+        """The Python of the course's own environment, made if it is missing or stale."""
         if Path(sys.prefix) != self.course.folder and holds_pins(self.course.requirements):
             self.say(f"this Python ({sys.prefix}) holds every pin of the course, so it is used")
             return Path(sys.executable)
         self._ensure(self.course, COURSE_GB, COURSE_DOWNLOAD_GB)
         return self.course.python
+
+    def python_at_hand(self) -> Path | None:
+        """The course's Python if there is one already; makes nothing."""
+        if self.course.python.exists():
+            return self.course.python
+        return Path(sys.executable) if holds_pins(self.course.requirements) else None
 
     def _ensure(self, environment: Environment, disk: float, download: float) -> None:
         if why_stale(environment) is None:

@@ -11,8 +11,10 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 from helpers.errors import ServiceError
+from helpers.local import statefile
 from helpers.local.statefile import (
     LocalService,
     is_alive,
@@ -42,6 +44,7 @@ def start(settings: Settings) -> LocalService:
         if found := find(settings):
             return found
         remove_state(settings.state)  # of a service that was killed
+        statefile.remove_leftovers(settings.state)
         return _spawn(settings)
 
 
@@ -59,6 +62,13 @@ def stop(settings: Settings) -> bool:
                 raise ServiceError(f"the local SageMaker (process {service.pid}) does not end")
         remove_state(settings.state)
         return True
+
+
+def remove_leftovers(settings: Settings) -> list[Path]:
+    """Remove what a service that was killed together with its guard left in the temporary folder
+    of the machine; returns what was removed. Nothing while a service runs."""
+    with starting(settings.state):
+        return [] if find(settings) else statefile.remove_leftovers(settings.state)
 
 
 def _spawn(settings: Settings) -> LocalService:

@@ -30,9 +30,12 @@ from helpers.local.front import Front
 from helpers.local.guard import Guard
 from helpers.local.statefile import (
     STATE,
+    WORK,
+    WORK_PREFIX,
     LocalService,
     hold_alive,
     remove_state,
+    write_private,
     write_state,
 )
 
@@ -69,7 +72,8 @@ def serve(*, state: Path, region: str, threads: int, settle: float) -> int:
         started=time.time(),
     )
     open_account(region, service.access_key)
-    work = Path(tempfile.mkdtemp(prefix="local-sagemaker-"))
+    work = Path(tempfile.mkdtemp(prefix=WORK_PREFIX))
+    write_private(state / WORK, str(work))
     guard = Guard(work)
     context = Context(
         url=service.url,

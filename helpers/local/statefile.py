@@ -9,6 +9,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,6 +18,9 @@ from pathlib import Path
 from typing import IO
 
 STATE, ALIVE, STARTING = "service.json", "service.alive", "service.starting"
+WORK = "service.work"
+"""Names the temporary folder of the service that runs, or ran last: photos pass through it."""
+WORK_PREFIX = "local-sagemaker-"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,6 +57,20 @@ def read_state(folder: Path) -> LocalService | None:
 
 def remove_state(folder: Path) -> None:
     (folder / STATE).unlink(missing_ok=True)
+
+
+def remove_leftovers(folder: Path) -> list[Path]:
+    """Remove the temporary folder of a service that ended without doing so, as when the machine
+    did; the folder, in a list, if there was one. Call it while no service runs."""
+    try:
+        work = Path((folder / WORK).read_text())
+    except (OSError, ValueError):
+        return []
+    (folder / WORK).unlink(missing_ok=True)
+    if not work.name.startswith(WORK_PREFIX) or not work.is_dir():
+        return []
+    shutil.rmtree(work, ignore_errors=True)
+    return [work]
 
 
 def is_alive(folder: Path) -> bool:

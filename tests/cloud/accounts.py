@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -126,6 +127,51 @@ def everything(client: Any) -> dict[str, list[Any]]:
 def what_is_left(client: Any) -> dict[str, list[Any]]:
     """Only the listings that are not empty."""
     return {kind: items for kind, items in everything(client).items() if items}
+
+
+def wipe(client: Any) -> None:
+    """Remove whatever is in the account, by boto3 alone: a test that fails must not fail others."""
+    sagemaker, s3, sns = client("sagemaker"), client("s3"), client("sns")
+    there = what_is_left(client)
+    for item in there.get("endpoints", []):
+        ends = time.monotonic() + 30
+        while time.monotonic() < ends:
+            try:
+                sagemaker.delete_endpoint(EndpointName=item["EndpointName"])
+            except sagemaker.exceptions.ClientError as trouble:
+                if "Could not find" in str(trouble):
+                    break
+            time.sleep(0.05)
+    for item in there.get("configurations", []):
+        sagemaker.delete_endpoint_config(EndpointConfigName=item["EndpointConfigName"])
+    for item in there.get("models", []):
+        sagemaker.delete_model(ModelName=item["ModelName"])
+    scaling, place = client("application-autoscaling"), ("ServiceNamespace", "ResourceId")
+    for item in there.get("scaling policies", []):
+        keys = (*place, "ScalableDimension", "PolicyName")
+        scaling.delete_scaling_policy(**{key: item[key] for key in keys})
+    for item in there.get("scaling targets", []):
+        keys = (*place, "ScalableDimension")
+        scaling.deregister_scalable_target(**{key: item[key] for key in keys})
+    for item in there.get("alarms", []):
+        client("cloudwatch").delete_alarms(AlarmNames=[item["AlarmName"]])
+    for item in there.get("topics", []):
+        sns.delete_topic(TopicArn=item["TopicArn"])
+    for url in there.get("queues", []):
+        client("sqs").delete_queue(QueueUrl=url)
+    for item in there.get("repositories", []):
+        client("ecr").delete_repository(repositoryName=item["repositoryName"], force=True)
+    for name in there.get("projects", []):
+        client("codebuild").delete_project(name=name)
+    for group in client("logs").describe_log_groups()["logGroups"]:
+        client("logs").delete_log_group(logGroupName=group["logGroupName"])
+    for bucket in there.get("buckets", []):
+        for upload in _all(s3, "list_multipart_uploads", "Uploads", Bucket=bucket):
+            s3.abort_multipart_upload(Bucket=bucket, Key=upload["Key"], UploadId=upload["UploadId"])
+        for key in ("Versions", "DeleteMarkers"):
+            for item in _all(s3, "list_object_versions", key, Bucket=bucket):
+                s3.delete_object(Bucket=bucket, Key=item["Key"], VersionId=item["VersionId"])
+        s3.delete_bucket(Bucket=bucket)
 
 
 def _all(client: Any, operation: str, key: str, **asked: Any) -> list[Any]:
