@@ -24,9 +24,13 @@ from helpers.cloud.logs import serving_engine
 from helpers.cloud.session import Cloud, open_cloud
 from helpers.errors import ServiceError
 from helpers.local import images
-from helpers.local.guard import shared_memory
+from helpers.local.context import Context
+from helpers.local.control_plane import ControlPlane
+from helpers.local.data_plane import DataPlane
+from helpers.local.guard import Guard, shared_memory
 from helpers.local.launch import find
 from helpers.local.triton_host import MAX_MODELS, most_models
+from helpers.local.wire import Call, Refusal
 from helpers.settings import ROOT, Settings
 from tests.conformance.conftest import make_avatar
 from tests.local.processes import ended
@@ -190,6 +194,70 @@ def test_a_gpu_of_another_family_is_refused(cloud: Cloud, ledger: Ledger) -> Non
     with pytest.raises(ClientError, match="not supported for multi-model endpoints"):
         sagemaker.create_endpoint_config(EndpointConfigName="too-new", ProductionVariants=[variant])
     sagemaker.delete_model(ModelName="too-new")
+
+
+SLOW = """
+import time
+import numpy as np
+import triton_python_backend_utils as pb_utils
+class TritonPythonModel:
+    def initialize(self, args):
+        time.sleep(4)
+    def execute(self, requests):
+        told = pb_utils.Tensor("generated_image", np.array([[b"late"]], dtype=object))
+        return [pb_utils.InferenceResponse([told]) for _ in requests]
+"""
+
+
+def test_a_target_that_loads_for_too_long_is_not_ready_and_comes_later(
+    cloud: Cloud, endpoint: str, tmp_path: Path
+) -> None:
+    """Sixty seconds on AWS; the planes run in this process, with one second."""
+    slow = make_avatar(tmp_path / "slow")
+    (slow / "sd_lora" / "1" / "model.py").write_text(SLOW)
+    cloud.upload(pack(slow, tmp_path / "slow.tar.gz"), PREFIX, "slow.tar.gz")
+    context = in_process(cloud, tmp_path)
+    control = ControlPlane(context)
+    container = cloud.client("sagemaker").describe_model(ModelName=endpoint)["PrimaryContainer"]
+    variant = {"VariantName": "a", "ModelName": "slow", "InitialInstanceCount": 1,
+               "InstanceType": "ml.g5.xlarge"}  # fmt: skip
+    model = {"PrimaryContainer": container, "ExecutionRoleArn": cloud.role_arn}
+    body = json.dumps({"inputs": [
+        {"name": "prompt", "shape": [1, 1], "datatype": "BYTES", "data": ["a dog"]}
+    ]}).encode()  # fmt: skip
+    asked = Call(
+        operation="InvokeEndpoint", payload=body,
+        parameters={"EndpointName": "slow", "TargetModel": "slow.tar.gz"},
+    )  # fmt: skip
+    try:
+        for operation, parameters in {
+            "CreateModel": {"ModelName": "slow", **model},
+            "CreateEndpointConfig": {"EndpointConfigName": "slow", "ProductionVariants": [variant]},
+            "CreateEndpoint": {"EndpointName": "slow", "EndpointConfigName": "slow"},
+        }.items():
+            control.answer(Call(operation=operation, parameters=parameters))
+        while control.endpoints.get("slow").status == "Creating":
+            time.sleep(0.05)
+        plane = DataPlane(context, control, sync_timeout_s=1)
+        with pytest.raises(Refusal) as refused:
+            plane.answer(asked)
+        assert (refused.value.code, refused.value.status) == ("ModelNotReadyException", 429)
+        time.sleep(5)
+        assert plane.answer(asked).status_code == 200, "it went on loading, as AWS does"
+    finally:
+        control.stop()
+        context.guard.close()
+
+
+def in_process(cloud: Cloud, folder: Path) -> Context:
+    """The service's own parts in this process, over the S3 of the running one."""
+    service = find(cloud.settings)
+    assert service
+    return Context(
+        url=service.url, access_key=service.access_key, secret_key=service.secret_key,
+        region=service.region, work=folder / "work", logs=folder / "logs",
+        state=cloud.settings.state, threads=1, settle=0, guard=Guard(folder / "work"),
+    )  # fmt: skip
 
 
 @pytest.mark.parametrize(
