@@ -33,7 +33,7 @@ def checkout(tmp_path: Path) -> Path:
     """A course of the launcher alone, whose pins are tiny packages."""
     root = tmp_path / "course"
     (root / "helpers").mkdir(parents=True)
-    for name in ("__init__.py", "errors.py", "jsonl.py", "settings.py", "launcher"):
+    for name in ("__init__.py", "errors.py", "jsonl.py", "pins.py", "settings.py", "launcher"):
         copy = shutil.copytree if (ROOT / "helpers" / name).is_dir() else shutil.copy
         copy(ROOT / "helpers" / name, root / "helpers" / name)
     for room, names in (("cloud", ["ledger.py"]), ("local", ["launch.py", "statefile.py"])):
