@@ -8,13 +8,13 @@ why. No image was pulled for it: what no public source said is called "not inspe
 from __future__ import annotations
 
 import re
-import textwrap
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
 from helpers.errors import ServiceError
+from helpers.tables import Table
 
 UNKNOWN = "not inspected"
 HOSTS = {
@@ -101,7 +101,7 @@ IMAGES = {
                 "peft": UNKNOWN, "numpy": UNKNOWN,
             },
             families=TURING_AND_LATER,
-            patched="mid 2027 (from memory, 2026-11)",
+            patched="until mid 2027 (from memory, 2026-11)",
             why="The plain PyTorch image: the training library comes from our requirements, and no "
             "serving stack comes along.",
             source="aws/deep-learning-containers, its build configuration of 2.12, read 2026-11-21",
@@ -120,7 +120,7 @@ IMAGES = {
                 "peft": "0.18.1", "accelerate": "1.12.0", "numpy": UNKNOWN,
             },
             families=("p3", *TURING_AND_LATER),
-            patched="2026-06-30, which is over: legacy",
+            patched="until 2026-06-30: legacy",
             why="The only current image that still calls model_fn and predict_fn. For a product, "
             "use Triton.",
             source="aws/deep-learning-containers, its Dockerfile and its support policy, "
@@ -218,32 +218,24 @@ def regions() -> list[str]:
     ]
 
 
-def describe_images() -> str:
-    """The table in words, for reading."""
-    return "\n\n".join(_describe(image) for image in IMAGES.values())
-
-
-def _describe(image: ContainerImage) -> str:
-    carried = ", ".join(f"{name} {version}" for name, version in image.carries.items())
-    rows = {
-        "image": image.name,
-        "carries": f"CUDA {image.cuda}, {carried}",
-        "patched": f"until {image.patched}" if image.patched != UNKNOWN else UNKNOWN,
-        "GPUs": f"{', '.join(image.families)}, with the host {image.host}",
-        "why": image.why,
-        "read in": image.source,
-    }
-    lines = [
-        textwrap.fill(
-            f"{name + ':':9}{text}",
-            96,
-            initial_indent="  ",
-            subsequent_indent=" " * 11,
-            break_on_hyphens=False,
-        )
-        for name, text in rows.items()
-    ]
-    return "\n".join([image.use, *lines])
+def image_table() -> Table:
+    """The table for reading; every version is of what lies in the image, not of what we add."""
+    return Table(
+        head=("use", "image", "carries", "GPU instances", "host image", "patched"),
+        rows=[
+            (
+                image.use,
+                image.name,
+                f"CUDA {image.cuda}, "
+                + ", ".join(f"{name} {version}" for name, version in image.carries.items()),
+                ", ".join(image.families),
+                image.host,
+                image.patched,
+            )
+            for image in IMAGES.values()
+        ],
+        notes=[f"{image.use}: {image.why} (Read in {image.source}.)" for image in IMAGES.values()],
+    )
 
 
 def _offered(use: str, region: str) -> bool:

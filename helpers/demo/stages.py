@@ -11,10 +11,11 @@ from PIL import Image
 
 from helpers.bases import BaseModel
 from helpers.cloud.endpoints import deploy_async, deploy_multi_model, wait_in_service
-from helpers.cloud.images import TRITON_REPOSITORY, djl_image, triton_image
+from helpers.cloud.images import djl_image
 from helpers.cloud.jobs import follow, notifications, result, submit
 from helpers.cloud.ledger import Ledger
 from helpers.cloud.logs import serving_engine
+from helpers.cloud.serving_image import build_serving_image
 from helpers.cloud.session import Cloud
 from helpers.cloud.topics import create_topics
 from helpers.demo.plan import INSTANCE_TYPE, PROMPTS, SCORED, Plan
@@ -29,7 +30,6 @@ from helpers.experiments.similarity import (
 from helpers.hosting.client import AvatarClient
 from helpers.hosting.publisher import publish_avatar
 from helpers.hosting.repository import kept_base_repository
-from helpers.local.images import register
 from helpers.photos.archive import pack_request
 from helpers.photos.photo import Photo
 from helpers.tuning.package import package_training_service
@@ -108,13 +108,12 @@ def host_and_paint(
     with report.stage("avatar endpoint", "Deploying the multi-model endpoint"):
         avatars = cloud.uri("avatars")
         target = publish_avatar(cloud.client("s3"), adapter, avatars, base=base, work=work)
-        image = kept_base_repository(cloud.settings.state / "images", base)
-        register(cloud.settings, repository=TRITON_REPOSITORY, folder=image)
+        folder = kept_base_repository(cloud.settings.state / "images", base)
         deployment = deploy_multi_model(
             cloud,
             ledger,
             name="avatars",
-            image=triton_image(cloud.account, cloud.region),
+            image=build_serving_image(cloud, ledger, folder, say=lambda _: None),
             model_prefix=avatars,
             instance_type=INSTANCE_TYPE,
         )

@@ -13,9 +13,9 @@ from helpers.cloud.images import (
     MULTI_MODEL_FAMILIES,
     TURING_AND_LATER,
     container_of,
-    describe_images,
     djl_image,
     host_image,
+    image_table,
     real_time_image,
     regions,
     require_family,
@@ -118,11 +118,11 @@ def test_a_gpu_that_an_image_cannot_use_is_refused_before_it_costs() -> None:
     require_family(real_time_image("us-east-1"), "ml.p3.2xlarge", gpu=True)
 
 
-def test_the_table_reads_well() -> None:
-    text = describe_images()
+def test_the_table_shows_every_image_with_its_reason() -> None:
+    table = image_table()
+    assert [row[0] for row in table.rows] == list(IMAGES)
     for image in IMAGES.values():
-        assert image.name in text and image.host in text
-    assert max(map(len, text.splitlines())) <= 100
+        assert image.name in str(table) and image.host in str(table) and image.why in str(table)
 
 
 def test_the_table_costs_no_import_of_the_sdk() -> None:
