@@ -80,6 +80,7 @@ PERMISSIONS: tuple[Permission, ...] = (
             "project/{name}, iam:PassRole {serviceRole}",
             "what builds the serving image, with a role of CodeBuild's",
         ),
+        ("StopBuild", "project/{id|stem}", "a build that runs is stopped before its project goes"),
         ("DeleteProject", "project/{name}", _END),
     ),
     *rows(
@@ -182,7 +183,6 @@ PERMISSIONS: tuple[Permission, ...] = (
         ("BatchGetProjects", "project/{names[]}", _LOOK),
         ("ListBuildsForProject", "project/{projectName}", _END),
         ("BatchGetBuilds", "project/{ids[]|stem}", _LOOK),
-        ("StopBuild", "project/{id|stem}", _END),
         ("StartBuild", "project/{projectName}", "build the serving image"),
     ),
     *rows(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +35,7 @@ class SentRequest:
     faults: tuple[str, ...] = ()
 
     def to_json(self) -> str:
-        return json.dumps(asdict(self), default=_in_words)
+        return json.dumps(vars(self), default=_in_words)
 
     @classmethod
     def from_json(cls, text: str) -> SentRequest:

@@ -1,4 +1,4 @@
-"""Notebooks with ``AVATAR_BACKEND=aws``, against an AWS that is this machine.
+"""Notebooks and programs with ``AVATAR_BACKEND=aws``, against an AWS that is this machine.
 
 They run as they would in SageMaker Studio: ``aws`` code paths, clients made from the environment, a
 caller that is a role. Only the address leads to a local SageMaker. Every request of the kernel is
@@ -8,8 +8,10 @@ written down before it is sent, whichever library makes the client, and nothing 
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -42,15 +44,22 @@ class Account:
 
     @classmethod
     def open(cls, service: LocalService, folder: Path) -> Account:
-        stack = Stack(Learner=LEARNER_NAME)
-        session = boto3.Session(service.access_key, service.secret_key, region_name=service.region)
-        bucket = stack.outputs["BucketName"]
-        session.client("s3", endpoint_url=service.url).create_bucket(Bucket=bucket)
-        role = stack.resources["ExecutionRole"]["RoleName"]
-        session.client("iam", endpoint_url=service.url).create_role(
-            RoleName=role, AssumeRolePolicyDocument=TRUST
+        account = cls(service=service, stack=Stack(Learner=LEARNER_NAME), folder=folder)
+        made = account.stack.resources
+        account.client("s3").create_bucket(Bucket=made["Bucket"]["BucketName"])
+        account.client("iam").create_role(
+            RoleName=made["ExecutionRole"]["RoleName"], AssumeRolePolicyDocument=TRUST
         )
-        return cls(service=service, stack=stack, folder=folder)
+        account.client("ecr").create_repository(repositoryName=made["Repository"]["RepositoryName"])
+        account.client("codebuild").create_project(**_as_parameters(made["BuildProject"]))
+        return account
+
+    def client(self, name: str) -> Any:
+        """A client of the instructor's, whom nobody watches."""
+        session = boto3.Session(
+            self.service.access_key, self.service.secret_key, region_name=self.service.region
+        )
+        return session.client(name, endpoint_url=self.service.url)
 
     @property
     def requests(self) -> Path:
@@ -117,7 +126,30 @@ class Played:
 
 def play(account: Account, notebook: Any) -> Played:
     """Run a notebook; raises ``CellExecutionError`` where a cell does."""
+    with _watching(account) as played:
+        _execute(account, notebook)
+    return played
+
+
+def run(account: Account, module: str) -> Played:
+    """Run a module of Python; raises ``CalledProcessError`` when it fails."""
+    with _watching(account) as played:
+        command = [sys.executable, "-m", module]
+        subprocess.run(command, cwd=ROOT, env=account.environment(), check=True, timeout=LIMIT_S)
+    return played
+
+
+@contextmanager
+def _watching(account: Account) -> Iterator[Played]:
+    """What is sent within the block; complete when it has ended."""
+    played = Played(requests=[], escapes=[])
     before, escaped = len(read_requests(account.requests)), len(_lines(account.escapes))
+    yield played
+    played.requests.extend(read_requests(account.requests)[before:])
+    played.escapes.extend(_lines(account.escapes)[escaped:])
+
+
+def _execute(account: Account, notebook: Any) -> None:
     client = NotebookClient(
         notebook,
         timeout=LIMIT_S,
@@ -126,15 +158,18 @@ def play(account: Account, notebook: Any) -> Played:
     )
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     client.execute(env={**account.environment(), "PATH": path})
-    return Played(
-        requests=read_requests(account.requests)[before:],
-        escapes=_lines(account.escapes)[escaped:],
-    )
 
 
 def cells(*code: str) -> Any:
     """A notebook of these cells."""
     return nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(text) for text in code])
+
+
+def _as_parameters(properties: Any) -> Any:
+    """A resource's properties as CodeBuild's API takes them: with a small letter first."""
+    if not isinstance(properties, dict):
+        return properties
+    return {name[0].lower() + name[1:]: _as_parameters(one) for name, one in properties.items()}
 
 
 def _lines(path: Path) -> list[str]:

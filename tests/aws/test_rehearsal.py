@@ -3,29 +3,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import nbformat
 import pytest
 from nbclient.exceptions import CellExecutionError
 
-from helpers.local.launch import start, stop
-from helpers.settings import ROOT, Settings
+from helpers.settings import ROOT
 from tests.aws.rehearsal import Account, cells, play
 
 REHEARSED = re.compile(r"(00|01|09)_")
 NOTEBOOKS = sorted(
     path for path in (ROOT / "notebooks").glob("*.ipynb") if REHEARSED.match(path.name)
 )
-
-
-@pytest.fixture(scope="module")
-def account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Account]:
-    folder = tmp_path_factory.mktemp("aws")
-    settings = Settings(fast=True, threads=1, state=folder / "aws")
-    yield Account.open(start(settings), folder)
-    stop(settings)
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)

@@ -35,6 +35,22 @@ def full_account(cloud: Cloud, folder: Path) -> Ledger:
 
 def add_what_later_notebooks_make(cloud: Cloud, endpoint: str) -> None:
     """Scaling, an alarm, a serving image, a log of a training job and half an upload."""
+    add_scaling_and_leftovers(cloud, endpoint)
+    repository = cloud.name("triton").replace("--", "-")
+    cloud.client("ecr").create_repository(repositoryName=repository, tags=cloud.tags)
+    cloud.client("codebuild").create_project(
+        name=cloud.name("image"), source={"type": "S3", "location": f"{cloud.bucket}/context.zip"},
+        artifacts={"type": "NO_ARTIFACTS"}, serviceRole=cloud.role_arn,
+        environment={
+            "type": "LINUX_CONTAINER", "image": "aws/codebuild/standard:7.0",
+            "computeType": "BUILD_GENERAL1_SMALL", "privilegedMode": True,
+        },
+        tags=[{"key": tag["Key"], "value": tag["Value"]} for tag in cloud.tags],
+    )  # fmt: skip
+
+
+def add_scaling_and_leftovers(cloud: Cloud, endpoint: str) -> None:
+    """Scaling of an endpoint, an alarm, a log of a training job and half an upload."""
     scaled: dict[str, Any] = {
         "ServiceNamespace": "sagemaker",
         "ResourceId": f"endpoint/{endpoint}/variant/AllTraffic",
@@ -53,17 +69,6 @@ def add_what_later_notebooks_make(cloud: Cloud, endpoint: str) -> None:
         AlarmName=cloud.name("backlog"), ComparisonOperator="GreaterThanThreshold",
         EvaluationPeriods=1, MetricName="HasBacklogWithoutCapacity", Namespace="AWS/SageMaker",
         Period=60, Statistic="Average", Threshold=1, Tags=cloud.tags,
-    )  # fmt: skip
-    repository = cloud.name("triton").replace("--", "-")
-    cloud.client("ecr").create_repository(repositoryName=repository, tags=cloud.tags)
-    cloud.client("codebuild").create_project(
-        name=cloud.name("image"), source={"type": "S3", "location": f"{cloud.bucket}/context.zip"},
-        artifacts={"type": "NO_ARTIFACTS"}, serviceRole=cloud.role_arn,
-        environment={
-            "type": "LINUX_CONTAINER", "image": "aws/codebuild/standard:7.0",
-            "computeType": "BUILD_GENERAL1_SMALL", "privilegedMode": True,
-        },
-        tags=[{"key": tag["Key"], "value": tag["Value"]} for tag in cloud.tags],
     )  # fmt: skip
     logs, group = cloud.client("logs"), "/aws/sagemaker/TrainingJobs"
     logs.create_log_group(logGroupName=group)

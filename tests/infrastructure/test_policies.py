@@ -116,8 +116,8 @@ def of(learner: str) -> dict[str, Any]:
         "projectName": f"avatar-{learner}--serving-image",
         "names": [f"avatar-{learner}--serving-image"],
         "ids": [f"avatar-{learner}--serving-image:1-2"], "id": f"avatar-{learner}--serving-image:1",
-        "repositoryName": f"avatar-{learner}--triton",
-        "resourceArn": arn.format("ecr", f"repository/avatar-{learner}--triton"),
+        "repositoryName": f"avatar-{learner}-triton",
+        "resourceArn": arn.format("ecr", f"repository/avatar-{learner}-triton"),
         "ServiceCode": "sagemaker", "QuotaCode": "L-12345678",
     }  # fmt: skip
 
@@ -267,7 +267,7 @@ def test_the_sweeper_ends_what_carries_all_three_tags() -> None:
 
 
 def test_a_build_reads_its_context_and_pushes_to_one_repository() -> None:
-    repository = f"arn:aws:ecr:{REGION}:{ACCOUNT}:repository/avatar-ada--triton"
+    repository = f"arn:aws:ecr:{REGION}:{ACCOUNT}:repository/avatar-ada-triton"
     assert allows(BUILD, "ecr:PutImage", repository)
     assert not allows(BUILD, "ecr:PutImage", repository.replace("ada", "bob"))
     parent = f"arn:aws:ecr:{REGION}:111122223333:repository/sagemaker-tritonserver"

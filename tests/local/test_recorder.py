@@ -5,7 +5,6 @@ moto takes what its handlers happen to read; so most of these calls would succee
 
 from __future__ import annotations
 
-import io
 from pathlib import Path
 from typing import Any
 
@@ -83,15 +82,16 @@ def test_errors_can_be_caught_by_their_class(cloud: Cloud) -> None:
 
 
 def test_a_client_of_any_session_can_be_watched(tmp_path: Path) -> None:
-    client, path = nobody("s3"), tmp_path / "requests.jsonl"
+    client, path, photo = nobody("s3"), tmp_path / "requests.jsonl", tmp_path / "photo.jpg"
+    photo.write_bytes(b"a face")
     record(client.meta.events, append_to(path))
     with pytest.raises(Exception, match="Could not connect"):
-        client.put_object(Bucket="bucket", Key="photo", Body=io.BytesIO(b"a face"))
+        client.upload_file(str(photo), "bucket", "photo")
     with pytest.raises(Exception, match="Could not connect"):
         client.list_objects_v2(Bucket="bucket", Prefix="p/", MaxKeys=1)
     put, listed = read_requests(path)
     assert (put.service, put.operation, put.faults) == ("s3", "PutObject", ())
-    assert put.parameters["Body"] == "<BytesIO>" and "a face" not in path.read_text()
+    assert put.parameters["Body"] == "<ReadFileChunk>" and "a face" not in path.read_text()
     assert listed.parameters["Prefix"] == "p/"
 
 

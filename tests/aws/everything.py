@@ -1,0 +1,83 @@
+"""A program that does all that the course does on AWS, once and small."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from contextlib import suppress
+from pathlib import Path
+
+from helpers.archives import pack
+from helpers.cloud.cleanup import clean_up
+from helpers.cloud.costs import extend
+from helpers.cloud.endpoints import deploy_async, wait_in_service
+from helpers.cloud.images import djl_image
+from helpers.cloud.jobs import follow, notifications, result, submit
+from helpers.cloud.ledger import Ledger
+from helpers.cloud.meter import running
+from helpers.cloud.needs import quota_name
+from helpers.cloud.quota_requests import request_increase, request_status
+from helpers.cloud.quotas import quota_report
+from helpers.cloud.serving_image import build_serving_image
+from helpers.cloud.session import Cloud, open_cloud
+from helpers.cloud.topics import create_topics
+from helpers.errors import CourseError
+from helpers.hosting.client import AvatarClient
+
+HANDLER = b"""
+from djl_python import Output
+
+def handle(inputs):
+    if not inputs.is_empty():
+        return Output().add_as_json({"bytes": len(inputs.get_as_bytes())})
+"""
+
+
+def main() -> None:
+    cloud = open_cloud()
+    ledger = cloud.ledger()
+    with tempfile.TemporaryDirectory() as folder:
+        ask_for_quotas(cloud)
+        build_image(cloud, ledger, Path(folder) / "repository")
+        fine_tune(cloud, ledger, Path(folder))
+    print(running(cloud, ledger))
+    extend(cloud, "everything", 1)
+    with suppress(CourseError):  # nobody serves it, but it is asked for
+        AvatarClient(cloud.client("sagemaker-runtime"), cloud.name("nobody")).paint("a", "prompt")
+    print(clean_up(cloud, ledger, personal_data=True).require_empty())
+
+
+def ask_for_quotas(cloud: Cloud) -> None:
+    quota_report(cloud)
+    more = quota_name("ml.g5.4xlarge", "hosting")
+    assert request_increase(cloud, more, 1, confirm=True).id
+    request_status(cloud, more)
+
+
+def build_image(cloud: Cloud, ledger: Ledger, repository: Path) -> None:
+    base = repository / "avatar_base"
+    base.mkdir(parents=True)
+    (base / "config.pbtxt").write_text("name: 'avatar_base'")
+    build_serving_image(cloud, ledger, repository)
+
+
+def fine_tune(cloud: Cloud, ledger: Ledger, folder: Path) -> None:
+    topics = create_topics(cloud, ledger, "everything")
+    weights = os.urandom(9 << 20)  # large enough for an upload in parts
+    members = {"model.py": HANDLER, "serving.properties": b"engine=Python\n", "weights": weights}
+    deploy_async(
+        cloud, ledger, name="everything", image=djl_image(cloud.region),
+        model_data=pack(members, folder / "model.tar.gz"), instance_type="ml.g5.xlarge",
+        success_topic=topics.success, error_topic=topics.error,
+    )  # fmt: skip
+    wait_in_service(cloud, "everything", timeout_s=60)
+    request = pack({"photo.jpg": b"a face"}, folder / "request.tar.gz")
+    job = submit(cloud, "everything", request)
+    *_, last = follow(cloud, job)
+    assert last.state == "completed", result(cloud, job)
+    assert result(cloud, job) == {"bytes": request.stat().st_size}
+    assert notifications(cloud, topics.queue_url)
+
+
+if __name__ == "__main__":
+    main()
