@@ -29,8 +29,9 @@ from helpers.settings import ROOT
 
 FILES = ROOT / "infrastructure" / "serving_image"
 REQUIREMENTS = ROOT / "requirements"
-BUILD_ROLE = "avatar-course-build"
-"""The role that CodeBuild works as; the course's CloudFormation template makes it."""
+BUILD_ROLE = "build"
+"""The role that CodeBuild works as, by its name without the learner's prefix. The course's
+CloudFormation template makes it, and with it the repository and the project."""
 BUILDER = "aws/codebuild/amazonlinux-x86_64-standard:5.0"
 LIMIT_S = 3600
 _KEPT_IMAGES = 3
@@ -74,7 +75,7 @@ def build_serving_image(
         raise ServiceError(
             "the serving image cannot be built",
             why,
-            f"compare the learner's policy and the role {BUILD_ROLE} with the course's template",
+            f"compare the learner's policy and the role {cloud.name(BUILD_ROLE)} with the template",
         ) from trouble
     if image is None:
         raise ServiceError("the build ended without an image", f"{repository} has no tag {tag}")
@@ -193,7 +194,7 @@ def _ensure_project(cloud: Cloud, ledger: Ledger, name: str) -> None:
                 "computeType": "BUILD_GENERAL1_LARGE",
                 "privilegedMode": True,  # docker build needs it
             },
-            serviceRole=f"{cloud.role_arn.partition(':role/')[0]}:role/{BUILD_ROLE}",
+            serviceRole=f"{cloud.role_arn.partition(':role/')[0]}:role/{cloud.name(BUILD_ROLE)}",
             timeoutInMinutes=LIMIT_S // 60,
             tags=[{"key": tag["Key"], "value": tag["Value"]} for tag in cloud.tags],
         )

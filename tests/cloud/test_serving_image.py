@@ -79,7 +79,7 @@ def test_what_is_made_is_private_tagged_and_in_the_ledger(
         in ecr.get_lifecycle_policy(repositoryName="avatar-ada-triton")["lifecyclePolicyText"]
     )
     project = codebuild.batch_get_projects(names=["avatar-ada--serving-image"])["projects"][0]
-    assert project["serviceRole"] == f"arn:aws:iam::123456789012:role/{BUILD_ROLE}"
+    assert project["serviceRole"] == f"arn:aws:iam::123456789012:role/{own_cloud.name(BUILD_ROLE)}"
     entries = {(entry.kind, entry.name) for entry in ledger.open()}
     assert entries >= {
         ("ecr-repository", "avatar-ada-triton"),
