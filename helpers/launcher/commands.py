@@ -58,6 +58,8 @@ def _register(launcher: Launcher, python: Path, server: str) -> int:
     print(f"to {python} for notebooks in {launcher.root}, and where it led before for all others.")
     for folder in done.folders:
         print(f"  written: {folder}")
+    if kept := [name for name in sorted(os.environ) if name.startswith("AVATAR_")]:
+        print(f"Those notebooks keep {', '.join(kept)}, until you run this command again.")
     if not done.sure:
         print(
             "Whether the server finds it could not be checked. If a notebook's `import helpers`\n"

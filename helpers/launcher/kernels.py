@@ -18,7 +18,7 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -51,7 +51,7 @@ case "$(pwd -P)/" in
 "$course"/*)
     if [ -x "$python" ]; then
         unset PYTHONHOME PYTHONPATH
-        PATH="$(dirname "$python"):$PATH"
+{settings}        PATH="$(dirname "$python"):$PATH"
         export PATH
         exec "$python" -m ipykernel_launcher -f "$1"
     fi
@@ -95,6 +95,8 @@ def server_jupyter(course_python: Path) -> str | None:
 def register(root: Path, python: Path, *, jupyter: str | None, record: Path) -> Registration:
     """Make ``python3`` lead to ``python`` for notebooks under ``root``.
 
+    They also get the ``AVATAR_*`` settings of this process, where the server has none of that name:
+    nobody can give a server that runs already new variables.
     ``jupyter`` is the server's command, if known; ``record`` is where the folders written are
     noted for ``unregister``. Raises ``SetupError``.
     """
@@ -147,6 +149,7 @@ def _write_door(folder: Path, root: Path, python: Path, before: dict[str, Any] |
         _DOOR.format(
             root=_quoted(str(root.resolve())),
             python=_quoted(str(python)),
+            settings="".join(_kept_settings()),
             before=_as_shell(original) if original else _UNKNOWN_BEFORE,
         )
     )
@@ -201,6 +204,12 @@ def _is_ours(folder: Path, root: Path) -> bool:
 def _as_shell(command: list[str]) -> str:
     words = [_quoted(word).replace("{connection_file}", "'\"$1\"'") for word in command]
     return "exec " + " ".join(words)
+
+
+def _kept_settings() -> Iterator[str]:
+    for name, value in sorted(os.environ.items()):
+        if re.fullmatch("AVATAR_[A-Z_]+", name):
+            yield f"        {name}=${{{name}:-{_quoted(value)}}}; export {name}\n"
 
 
 def _quoted(word: str) -> str:

@@ -145,6 +145,37 @@ def test_python3_is_the_courses_inside_it_and_the_servers_elsewhere(
 
 
 @pytest.mark.parametrize("jupyter", ["user first"], indirect=True)
+def test_settings_of_the_command_reach_the_course_s_notebooks_alone(
+    jupyter: Jupyter, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server that runs already was started without them, and cannot be told."""
+    root, python = tmp_path / "course", tmp_path / "course" / "python"
+    root.mkdir()
+    python.write_text('#!/bin/sh\necho "$AVATAR_LEARNER|$AVATAR_BUCKET|$AVATAR_OUTPUTS"\n')
+    python.chmod(0o755)
+    monkeypatch.setenv("AVATAR_LEARNER", "ada")
+    monkeypatch.setenv("AVATAR_BUCKET", "of the server")
+    monkeypatch.setenv("AVATAR_OUTPUTS", "/ada's {own} $(echo no)")
+    kernels.register(root, python, jupyter=jupyter.command, record=tmp_path / "kernels.json")
+    door = str(jupyter.user_kernel / "start-kernel.sh")
+
+    def says(**server: str) -> str:
+        variables = {"PATH": os.environ["PATH"], **server}
+        done = subprocess.run(
+            ["/bin/sh", door, "f"], cwd=root, env=variables, capture_output=True, text=True
+        )
+        return done.stdout.strip() or done.stderr
+
+    assert says() == "ada|of the server|/ada's {own} $(echo no)"
+    told = {"AVATAR_LEARNER": "bob", "AVATAR_BUCKET": "", "AVATAR_OUTPUTS": "/a b"}
+    assert says(**told) == "bob|of the server|/a b"
+    for name in ("AVATAR_LEARNER", "AVATAR_BUCKET", "AVATAR_OUTPUTS"):
+        monkeypatch.delenv(name)
+    kernels.register(root, python, jupyter=jupyter.command, record=tmp_path / "kernels.json")
+    assert says() == "||"
+
+
+@pytest.mark.parametrize("jupyter", ["user first"], indirect=True)
 def test_an_earlier_kernel_of_the_user_comes_back(jupyter: Jupyter, tmp_path: Path) -> None:
     earlier = {"argv": ["/my/own/python", "{connection_file}"], "display_name": "Mine"}
     jupyter.user_kernel.mkdir(parents=True)
