@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from helpers.errors import SetupError
 from helpers.hosting.request import OUT_OF_MEMORY_WORDS
-from helpers.pins import direct_pins, installed, unmet
+from helpers.pins import _holds, direct_pins, installed, unmet
 from helpers.settings import ROOT
 from helpers.startup import check_start_up
 
@@ -98,3 +98,30 @@ def test_pins_are_read_whatever_stands_behind_them(
 def test_nothing_heavy_is_imported_before_the_packages_are_known_to_be_there() -> None:
     code = "import sys, helpers.startup; sys.exit('torch' in sys.modules or 'numpy' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, timeout=60).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("wanted", "holds"),
+    [
+        (">=1.0,<999", True),
+        (">=0.0.0.1,<999.1", True),
+        (">=998,<999", False),
+        (">=0.1,<0.2", False),
+    ],
+)
+def test_a_range_holds_or_is_named(requirements: Path, wanted: str, holds: bool) -> None:
+    requirements.write_text(f"pillow{wanted}  # pictures\n")
+    if holds:
+        assert check_start_up(requirements).packages == {"pillow": installed("pillow")}
+        return
+    with pytest.raises(SetupError, match=f"pillow is .*, wanted {wanted}"):
+        check_start_up(requirements)
+
+
+@given(st.tuples(*[st.integers(0, 30)] * 3), st.tuples(*[st.integers(0, 30)] * 3))
+def test_versions_are_ordered_by_number_and_not_by_letter(
+    found: tuple[int, ...], bound: tuple[int, ...]
+) -> None:
+    version, limit = (".".join(map(str, one)) for one in (found, bound))
+    assert _holds(version, f">={limit},<99") == (found >= bound)
+    assert _holds(f"{version}rc1", f">=0,<{limit}") == (found < bound)
