@@ -97,7 +97,9 @@ def loss_chart(seen: Sequence[Progress], *, title: str = "") -> Figure:
     places = [one.done for one in steps]
     pairs = [("subject", BLUE, [one.instance_loss or 0.0 for one in steps])]
     if steps and steps[-1].prior_loss is not None:
-        pairs.append(("class (prior preservation)", ORANGE, [one.prior_loss or 0.0 for one in steps]))
+        pairs.append(
+            ("class (prior preservation)", ORANGE, [one.prior_loss or 0.0 for one in steps])
+        )
     for name, colour, values in pairs if steps else []:
         axes.plot(places, values, color=colour, alpha=0.25, linewidth=0.8)
         axes.plot(places, smooth(values), color=colour, linewidth=2, label=name)

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from helpers.cloud.session import Cloud
 from helpers.errors import CourseError
@@ -24,6 +25,13 @@ def test_notes_outlive_the_kernel(lab: Lab) -> None:
     again = Lab("another", lab.settings)
     assert again.kept("job", made_in="03") == "two"
     assert again.kept("adapter", made_in="03") == "s3://b/a"
+
+
+def test_a_saved_picture_is_handed_back(tmp_path: Path) -> None:
+    lab = Lab("test", Settings(outputs=tmp_path / "new" / "outputs"))
+    picture = Image.new("RGB", (3, 2), "red")
+    assert lab.save(picture, "red.png") is picture
+    assert Image.open(tmp_path / "new" / "outputs" / "red.png").size == (3, 2)
 
 
 def test_a_missing_note_names_the_notebook_that_makes_it(lab: Lab) -> None:
