@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from helpers.cloud.meter import Bill, Meter
     from helpers.cloud.session import Cloud
     from helpers.photos.consent import Consent
+    from helpers.photos.photo import Image
 
 Value = TypeVar("Value")
 
@@ -46,11 +47,17 @@ class Lab:
         """The base model of the settings."""
         from helpers.bases import shipped_base
 
-        return shipped_base(self.settings.base_model)
+        return shipped_base(self.settings.base_model, settings=self.settings)
 
     def pick(self, usual: Value, *, fast: Value) -> Value:
         """``usual``, or ``fast`` where ``AVATAR_FAST=1`` asks for a rehearsal."""
         return fast if self.settings.fast else usual
+
+    def save(self, picture: Image, name: str) -> Image:
+        """Save a picture as ``outputs/name``; returns it, for the cell to show."""
+        self.settings.outputs.mkdir(parents=True, exist_ok=True)
+        picture.save(self.settings.outputs / name)
+        return picture
 
     def keep(self, **notes: str) -> None:
         """Write something down for the next notebook; it outlives this kernel."""
@@ -114,6 +121,8 @@ class Lab:
 
 def start(notebook: str) -> Lab:
     """Begin a notebook: read the settings and say where its calls will go."""
+    # Its remarks on optional image libraries would fill the cell that loads a pipeline.
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     lab = Lab(notebook, Settings.from_environment())
     where = "the local SageMaker on this machine" if lab.settings.backend == "local" else "AWS"
     pace = ", rehearsal speed" if lab.settings.fast else ""
