@@ -121,10 +121,17 @@ class Lab:
 
 def start(notebook: str) -> Lab:
     """Begin a notebook: read the settings and say where its calls will go."""
-    # Its remarks on optional image libraries would fill the cell that loads a pipeline.
-    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     lab = Lab(notebook, Settings.from_environment())
+    _prepare_libraries(lab.settings)
     where = "the local SageMaker on this machine" if lab.settings.backend == "local" else "AWS"
     pace = ", rehearsal speed" if lab.settings.fast else ""
     print(f"{notebook}: talking to {where} ({lab.settings.region}){pace}")
     return lab
+
+
+def _prepare_libraries(settings: Settings) -> None:
+    """Before the first cell imports torch: threads that wait must not spin, or a kernel and its
+    containers slow each other ten-fold; and remarks on optional libraries stay out of the cells."""
+    os.environ.setdefault("OMP_NUM_THREADS", str(settings.threads))
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
