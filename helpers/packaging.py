@@ -1,12 +1,10 @@
-"""What a container needs for its archive or image: parts of ``helpers``, and a base model."""
+"""What a container needs of ``helpers``, read from the source, for its archive or image."""
 
 from __future__ import annotations
 
 import ast
-import json
 from pathlib import Path
 
-from helpers.errors import BaseModelError
 from helpers.settings import ROOT
 
 
@@ -14,27 +12,6 @@ def helper_files(*entries: str) -> dict[str, Path]:
     """The files behind ``modules_needed(*entries)``, by their path in the checkout."""
     files = (module_file(module) for module in modules_needed(*entries))
     return {file.relative_to(ROOT).as_posix(): file for file in files if file}
-
-
-def base_files(folder: Path) -> dict[str, Path]:
-    """The files of a base model by their path in its folder: its index, ``base.json`` if it was
-    prepared, and the folders that the index names; no card, no recipe.
-
-    Raises ``BaseModelError`` for a folder without any.
-    """
-    index = folder / "model_index.json"
-    if not index.is_file():
-        raise BaseModelError(f"There is no base model in {folder.name}/", f"It has no {index.name}")
-    named = json.loads(index.read_text(encoding="utf-8"))
-    parts = [name for name in named if not name.startswith("_") and (folder / name).is_dir()]
-    files = [
-        file for part in parts for file in sorted((folder / part).rglob("*")) if file.is_file()
-    ]
-    if not files:
-        raise BaseModelError(f"The base model in {folder.name}/ is empty")
-    manifest = folder / "base.json"
-    tops = [index, manifest] if manifest.is_file() else [index]
-    return {file.relative_to(folder).as_posix(): file for file in [*tops, *files]}
 
 
 def modules_needed(*entries: str) -> list[str]:

@@ -64,10 +64,10 @@ class PreparedBase:
         """Bytes of all its files."""
         return len(self.manifest) + sum(path.stat().st_size for path in self.files.values())
 
-    def members(self, below: str = "base") -> dict[str, Path | bytes]:
-        """The package as ``helpers.archives.pack`` takes it, below a folder of that name."""
+    def members(self, below: str = "") -> dict[str, Path | bytes]:
+        """The package as ``helpers.archives.pack`` takes it, below a folder such as ``base/``."""
         files: dict[str, Path | bytes] = {**self.files, MANIFEST: self.manifest}
-        return {f"{below}/{name}": content for name, content in files.items()}
+        return {f"{below}{name}": content for name, content in files.items()}
 
     def write(self, folder: Path) -> BaseModel:
         """Write the package into a new folder, ``base.json`` last; returns the base there."""

@@ -22,6 +22,7 @@ those things already, and a learner in it neither makes nor removes them."""
 
 _LOOK, _END, _FIND = "what is there", "clean-up", "clean-up finds what the ledger lost"
 _UPLOAD = "PutObject {Bucket}/{Key}"
+_COPY = f"GetObject {{CopySource}}, {_UPLOAD}"  # as botocore writes it: bucket/key
 
 PERMISSIONS: tuple[Permission, ...] = (
     *rows(
@@ -45,6 +46,8 @@ PERMISSIONS: tuple[Permission, ...] = (
         ("PutObject", "{Bucket}/{Key}", "photos, model archives, avatars"),
         ("CreateMultipartUpload", _UPLOAD, "large files"),
         ("UploadPart", _UPLOAD, "large files"),
+        ("CopyObject", _COPY, "a base beside the code of an endpoint"),
+        ("UploadPartCopy", _COPY, "a base beside the code of an endpoint"),
         ("CompleteMultipartUpload", _UPLOAD, "large files"),
         ("AbortMultipartUpload", "{Bucket}/{Key}", "an upload that failed or was given up"),
         (

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from helpers.archives import pack
-from helpers.bases import open_base
-from helpers.packaging import base_files, helper_files
+from helpers.bases.prepare import prepare_base
+from helpers.packaging import helper_files
 from helpers.settings import ROOT
 
 DOOR = ROOT / "models" / "realtime" / "code"
@@ -22,7 +22,6 @@ def package_real_time(path: Path, *, base_folder: Path) -> Path:
     beside it. Every library comes from the container. The same parts give the same bytes.
     Raises ``BaseModelError``.
     """
-    open_base(base_folder)
     ours = {
         "inference.py": DOOR / "inference.py",
         "requirements.txt": DOOR / "requirements.txt",
@@ -30,7 +29,7 @@ def package_real_time(path: Path, *, base_folder: Path) -> Path:
     }
     return pack(
         {
-            **base_files(Path(base_folder)),
+            **prepare_base(Path(base_folder)).members(),
             **{f"code/{name}": file for name, file in ours.items()},
         },
         path,

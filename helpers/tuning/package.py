@@ -43,7 +43,7 @@ def package_training_service(
     give the same bytes. Raises ``BaseModelError``, ``ConfigError`` for an unusable address or
     timeout, and ``SetupError`` for a folder without wheels.
     """
-    base = prepare_base(Path(base_folder)).members("base")
+    base = prepare_base(Path(base_folder)).members("base/")
     return pack({**_code(staging_s3_uri, timeout_s, wheels), **base}, path)
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import tempfile
 from contextlib import suppress
 from pathlib import Path
 
 from helpers.archives import pack
+from helpers.bases.folder import POCKET
+from helpers.bases.store import copy_base, find_base, upload_base
 from helpers.cloud.cleanup import clean_up
 from helpers.cloud.costs import extend
 from helpers.cloud.endpoints import deploy_async, wait_in_service
@@ -23,6 +24,8 @@ from helpers.cloud.session import Cloud, open_cloud
 from helpers.cloud.topics import create_topics
 from helpers.errors import CourseError
 from helpers.hosting.client import AvatarClient
+from helpers.settings import ROOT
+from helpers.tuning.package import stage_training_service
 
 HANDLER = b"""
 from djl_python import Output
@@ -36,9 +39,11 @@ def handle(inputs):
 def main() -> None:
     cloud = open_cloud()
     ledger = cloud.ledger()
+    put_base(cloud, ledger)
     with tempfile.TemporaryDirectory() as folder:
         ask_for_quotas(cloud)
         build_image(cloud, ledger, Path(folder) / "repository")
+        keep_base(cloud, ledger)
         fine_tune(cloud, ledger, Path(folder))
     print(running(cloud, ledger))
     extend(cloud, "everything", 1)
@@ -54,6 +59,12 @@ def ask_for_quotas(cloud: Cloud) -> None:
     request_status(cloud, more)
 
 
+def put_base(cloud: Cloud, ledger: Ledger) -> None:
+    upload_base(cloud, ledger, ROOT / "models" / "pocket")
+    stored = find_base(cloud, "pocket")
+    copy_base(cloud.client("s3"), stored, cloud.uri("models", "everything", "base"))
+
+
 def build_image(cloud: Cloud, ledger: Ledger, repository: Path) -> None:
     base = repository / "avatar_base"
     base.mkdir(parents=True)
@@ -61,10 +72,16 @@ def build_image(cloud: Cloud, ledger: Ledger, repository: Path) -> None:
     build_serving_image(cloud, ledger, repository)
 
 
+def keep_base(cloud: Cloud, ledger: Ledger) -> None:
+    """In the bucket, and from there beside an endpoint's code: the U-Net is copied in parts."""
+    stored = upload_base(cloud, ledger, POCKET)
+    assert find_base(cloud, "pocket") == stored.uri
+    stage_training_service(cloud, ledger, base_uri=stored.uri, staging_s3_uri=cloud.uri("staging"))
+
+
 def fine_tune(cloud: Cloud, ledger: Ledger, folder: Path) -> None:
     topics = create_topics(cloud, ledger, "everything")
-    weights = os.urandom(9 << 20)  # large enough for an upload in parts
-    members = {"model.py": HANDLER, "serving.properties": b"engine=Python\n", "weights": weights}
+    members = {"model.py": HANDLER, "serving.properties": b"engine=Python\n"}
     deploy_async(
         cloud, ledger, name="everything", image=djl_image(cloud.region),
         model_data=pack(members, folder / "model.tar.gz"), instance_type="ml.g5.xlarge",

@@ -24,6 +24,8 @@ TRANSFERS = {
     "upload_file": ("PutObject", "CreateMultipartUpload", "UploadPart", "CompleteMultipartUpload",
                     "AbortMultipartUpload"),
     "download_file": ("HeadObject", "GetObject"),
+    "copy": ("HeadObject", "CopyObject", "CreateMultipartUpload", "UploadPartCopy",
+             "CompleteMultipartUpload", "AbortMultipartUpload"),
 }  # fmt: skip
 """Methods of the S3 client that are no operations, and those they call."""
 TRANSFERS |= {
@@ -144,7 +146,7 @@ class _Source:
 
     def _method(self, node: ast.Attribute) -> None:
         services = self._of(node.value)
-        if node.attr in TRANSFERS and (services or {"s3"}) == {"s3"}:
+        if node.attr in TRANSFERS and (services == {"s3"} or (not services and "_" in node.attr)):
             for operation in TRANSFERS[node.attr]:
                 self._add("s3", operation, node)
         elif services or "_" in node.attr:
