@@ -180,13 +180,12 @@ def _needs(request: SentRequest, service: LocalService) -> list[tuple[str, str]]
     row = _ROWS.get((request.service, request.operation))
     if row is None:
         return [(f"{request.operation}, which is in no learner's row of the table", "*")]
-    return [
-        (need.action, arn)
-        for need in row.needs
-        for arn in need.resources(
-            request.parameters, region=service.region, account=service.account
-        )
-    ]
+    found = []
+    for need in row.needs:
+        place = {"region": service.region, "account": service.account}
+        arns = need.resources(request.parameters, **place)
+        found += [(need.action, arn) for arn in arns or ["what the request does not say"]]
+    return found
 
 
 def _context(parameters: Mapping[str, Any]) -> dict[str, str]:

@@ -129,6 +129,7 @@ def calls_of(text: str) -> set[tuple[str, str]]:
         ('c.client("s3").get_paginator("list_parts")', "s3", "ListParts"),
         ('c.client("s3").get_waiter("object_not_exists")', "s3", "HeadObject"),
         ('s3.upload_fileobj(f, "b", "k")', "s3", "UploadPart"),
+        ('c.client("s3").copy(source, "b", "k")', "s3", "UploadPartCopy"),
         ('s3.generate_presigned_url("head_object")', "s3", "HeadObject"),
         ('x = table("sagemaker", "stop_pipeline_execution")', "sagemaker", "StopPipelineExecution"),
         ('found(c.client("ecr").batch_get_image, ids=[])', "ecr", "BatchGetImage"),
@@ -146,6 +147,7 @@ def test_a_call_is_found_however_it_is_written(text: str, service: str, operatio
         "publish(archive)",
         "service['publish'](archive)",
         "path.read_text()",
+        "import shutil\nshutil.copy(a, b)\nsettings.copy()",
         '"""Describe the endpoint with describe_endpoint."""',
     ],
 )

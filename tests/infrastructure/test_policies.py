@@ -103,6 +103,7 @@ def of(learner: str) -> dict[str, Any]:
     arn = f"arn:aws:{{}}:{REGION}:{ACCOUNT}:{{}}"
     return {
         "Bucket": bucket, "Key": f"avatar-course/{learner}/requests/x.tar.gz",
+        "CopySource": f"{bucket}/avatar-course/{learner}/base/unet/config.json",
         "Delete": {"Objects": [{"Key": f"avatar-course/{learner}/avatars/y.tar.gz"}]},
         "Prefix": f"avatar-course/{learner}/",
         "RoleName": f"avatar-{learner}--execution",
