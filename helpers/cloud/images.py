@@ -207,17 +207,6 @@ def require_family(image: str, instance_type: str, *, gpu: bool) -> None:
         )
 
 
-def regions() -> list[str]:
-    """The regions of AWS's commercial partition in which every image is offered (some seconds)."""
-    from boto3.session import Session
-
-    return [
-        region
-        for region in Session().get_available_regions("sagemaker")
-        if all(_offered(use, region) for use in IMAGES)
-    ]
-
-
 def image_table() -> Table:
     """The table for reading; every version is of what lies in the image, not of what we add."""
     return Table(
@@ -226,8 +215,7 @@ def image_table() -> Table:
             (
                 image.use,
                 image.name,
-                f"CUDA {image.cuda}, "
-                + ", ".join(f"{name} {version}" for name, version in image.carries.items()),
+                _carried(image),
                 ", ".join(image.families),
                 image.host,
                 image.patched,
@@ -238,11 +226,11 @@ def image_table() -> Table:
     )
 
 
-def _offered(use: str, region: str) -> bool:
-    try:
-        return bool(_look_up(use, region))
-    except ServiceError:
-        return False
+def _carried(image: ContainerImage) -> str:
+    unknown = [name for name, version in image.carries.items() if version == UNKNOWN]
+    known = [f"{name} {image.carries[name]}" for name in image.carries if name not in unknown]
+    words = [f"CUDA {image.cuda}", *known]
+    return "; ".join([", ".join(words), *([f"{UNKNOWN}: {', '.join(unknown)}"] if unknown else [])])
 
 
 @cache

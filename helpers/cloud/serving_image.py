@@ -62,14 +62,18 @@ def build_serving_image(
     tag = f"{IMAGES['avatars'].tag}-{_digest(context, parent)}"
     try:
         home = _ensure_repository(cloud, ledger, repository)
-        if (image := _pushed(cloud, repository, tag)) is None:
+        image = _pushed(cloud, repository, tag)
+        if image is None:
             build = _running(cloud, project, tag)
             if build is None:
                 source = _upload(cloud, ledger, context, tag)
                 _ensure_project(cloud, ledger, project)
                 build = _start(cloud, project, source, PARENT=parent, IMAGE=f"{home}:{tag}")
-            _follow(cloud, build, say, timeout_s)
+            failed = _follow(cloud, build, say, timeout_s)
+            # Two builds of one image: the second push of a tag is refused, and does not matter.
             image = _pushed(cloud, repository, tag)
+            if failed and image is None:
+                raise failed
     except ClientError as trouble:
         why = trouble.response["Error"].get("Message", str(trouble))
         raise ServiceError(
@@ -213,18 +217,23 @@ def _start(cloud: Cloud, project: str, source: str, **told: str) -> str:
     return started["build"]["id"]
 
 
-def _follow(cloud: Cloud, build: str, say: Callable[[str], None], timeout_s: float) -> None:
-    """Tell the log of a build until it ends. Raises ``ServiceError``."""
+def _follow(
+    cloud: Cloud, build: str, say: Callable[[str], None], timeout_s: float
+) -> ServiceError | None:
+    """Tell the log of a build until it ends; returns why it failed, if it did.
+
+    Raises ``ServiceError`` after ``timeout_s``.
+    """
     ends, told = time.monotonic() + timeout_s, _Told(cloud, build, say)
     while True:
         found = cloud.client("codebuild").batch_get_builds(ids=[build])["builds"][0]
         told.more()
         if found["buildStatus"] == "SUCCEEDED":
-            return
+            return None
         if found["buildStatus"] != "IN_PROGRESS":
             time.sleep(cloud.pause(10, brisk=1))  # the last lines come late
             told.more()
-            raise ServiceError(
+            return ServiceError(
                 f"the build {build} ended as {found['buildStatus']}",
                 "; ".join(_reasons(found)) or "it gives no reason",
                 f"its log ends: {told.tail}" if told.tail else "",

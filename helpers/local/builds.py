@@ -182,16 +182,17 @@ class Builds:
         build.stopped.wait(self._context.settle)
         try:
             self._make(build, log)
-            build.phase, build.status = "COMPLETED", "SUCCEEDED"
         except _Failed as trouble:
             build.reason = str(trouble)
         except Exception as trouble:
             build.reason = f"{type(trouble).__name__}: {trouble}"
         if build.reason:
             log.write(f"[build] {build.phase} failed: {build.reason}")
-        log.close()
+        log.close()  # its last line is in CloudWatch before anybody hears that the build ended
         build.ended = now()
-        if build.reason:
+        if not build.reason:
+            build.phase, build.status = "COMPLETED", "SUCCEEDED"
+        else:
             build.status = "STOPPED" if build.stopped.is_set() else "FAILED"
         build.over.set()
 

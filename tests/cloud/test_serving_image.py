@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -39,8 +41,12 @@ def repository(tmp_path: Path) -> Path:
 
 
 def builds(cloud: Cloud) -> list[str]:
-    project = cloud.name("serving-image")
-    return cloud.client("codebuild").list_builds_for_project(projectName=project)["ids"]
+    """The builds of this test and of those before it; CodeBuild keeps them all."""
+    project, codebuild = cloud.name("serving-image"), cloud.client("codebuild")
+    try:
+        return codebuild.list_builds_for_project(projectName=project)["ids"]
+    except codebuild.exceptions.ResourceNotFoundException:
+        return []
 
 
 def test_the_same_content_is_built_once_and_other_content_is_another_image(
@@ -53,12 +59,13 @@ def test_the_same_content_is_built_once_and_other_content_is_another_image(
         first,
     )
     assert container_of(first) is IMAGES["avatars"]
-    assert any("COPY repository/" in line for line in said)
+    assert any("COPY repository/" in line for line in said) and "pushed" in said[-1]
+    count = len(builds(own_cloud))
     assert build_serving_image(own_cloud, ledger, repository) == first
-    assert len(builds(own_cloud)) == 1, "what is there is not built again"
+    assert len(builds(own_cloud)) == count, "what is there is not built again"
     (repository / "avatar_base" / "1" / "model.py").write_text("# another base\n")
     second = build_serving_image(own_cloud, ledger, repository, say=said.append)
-    assert second != first and len(builds(own_cloud)) == 2
+    assert second != first and len(builds(own_cloud)) == count + 1
     for image, text in ((first, "# a base\n"), (second, "# another base\n")):
         found = images.find(own_cloud.settings.state, image)
         place = images.inside(found or {}, BASE_REPOSITORY)
@@ -93,33 +100,25 @@ def test_what_is_made_is_private_tagged_and_in_the_ledger(
     assert {made["repositoryArn"], project["arn"]} <= arns
 
 
-def test_a_build_that_a_dead_kernel_began_is_followed(
-    own_cloud: Cloud, repository: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    made: list[str] = []
-    callers = [
-        threading.Thread(
-            target=lambda: made.append(
-                build_serving_image(own_cloud, own_cloud.ledger(), repository, say=lambda _: None)
-            )
-        )
-        for _ in range(2)
-    ]
+def test_a_build_that_a_dead_kernel_began_is_followed(own_cloud: Cloud, repository: Path) -> None:
+    (repository / "avatar_base" / "1" / "weights").write_bytes(os.urandom(30_000_000))  # takes time
+    build_serving_image(own_cloud, own_cloud.ledger(), repository, say=lambda _: None)
+    (repository / "avatar_base" / "1" / "model.py").write_text("# a third base\n")
+    before, made = len(builds(own_cloud)), list[str]()
+
+    def build() -> None:
+        ledger = own_cloud.ledger()
+        made.append(build_serving_image(own_cloud, ledger, repository, say=lambda _: None))
+
+    callers = [threading.Thread(target=build) for _ in range(2)]
     callers[0].start()
-    while not _project_builds(own_cloud):
-        pass
+    while len(builds(own_cloud)) == before:
+        time.sleep(0.01)
     callers[1].start()
     for caller in callers:
         caller.join(60)
     assert len(made) == 2 and len(set(made)) == 1
-    assert len(builds(own_cloud)) == 1
-
-
-def _project_builds(cloud: Cloud) -> list[str]:
-    try:
-        return builds(cloud)
-    except ClientError:
-        return []
+    assert len(builds(own_cloud)) == before + 1
 
 
 @pytest.fixture
@@ -143,6 +142,23 @@ def test_a_failed_build_says_why_and_leaves_no_image(
     assert found["imageDetails"] == []
     broken.write_text(text)
     assert build_serving_image(own_cloud, own_cloud.ledger(), repository, say=said.append)
+
+
+def test_a_build_can_be_stopped(own_cloud: Cloud, repository: Path) -> None:
+    """As clean-up does: a build that runs bills on without its project."""
+    codebuild = own_cloud.client("codebuild")
+    build_serving_image(own_cloud, own_cloud.ledger(), repository, say=lambda _: None)
+    project = own_cloud.name("serving-image")
+    told = [{"name": name, "value": "a/b:1"} for name in ("PARENT", "IMAGE")]
+    begun = codebuild.start_build(projectName=project, environmentVariablesOverride=told)["build"]
+    assert begun["buildStatus"] == "IN_PROGRESS"
+    assert codebuild.stop_build(id=begun["id"])["build"]["buildStatus"] in ("STOPPED", "FAILED")
+    codebuild.delete_project(name=project)
+    assert codebuild.list_projects()["projects"] == []
+    with pytest.raises(ClientError, match="cannot be found"):
+        codebuild.start_build(projectName=project)
+    with pytest.raises(ClientError, match="does not exist"):
+        codebuild.stop_build(id=f"{project}:none")
 
 
 def test_a_folder_without_a_base_builds_nothing(own_cloud: Cloud, tmp_path: Path) -> None:
