@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,8 @@ from helpers.cloud.topics import create_topics
 from tests.local.conftest import model_archive
 from tests.local.jobs import run
 
+Client = Callable[[str], Any]
+JOB_LOGS = "/aws/sagemaker/TrainingJobs"
 DIMENSION = "sagemaker:variant:DesiredInstanceCount"
 
 
@@ -70,71 +72,77 @@ def add_scaling_and_leftovers(cloud: Cloud, endpoint: str) -> None:
         EvaluationPeriods=1, MetricName="HasBacklogWithoutCapacity", Namespace="AWS/SageMaker",
         Period=60, Statistic="Average", Threshold=1, Tags=cloud.tags,
     )  # fmt: skip
-    logs, group = cloud.client("logs"), "/aws/sagemaker/TrainingJobs"
-    logs.create_log_group(logGroupName=group)
-    logs.create_log_stream(logGroupName=group, logStreamName=f"{cloud.name('job')}/algo-1")
+    logs = cloud.client("logs")
+    logs.create_log_group(logGroupName=JOB_LOGS)
+    logs.create_log_stream(logGroupName=JOB_LOGS, logStreamName=f"{cloud.name('job')}/algo-1")
     key = f"{cloud.prefix}/requests/half.tar.gz"
     cloud.client("s3").create_multipart_upload(Bucket=cloud.bucket, Key=key)
 
 
-def everything(client: Any) -> dict[str, list[Any]]:
-    """What the account's own listings show; ``client(name)`` gives a boto3 client.
-
-    The log group of training jobs, which all of an account share, is left out.
-    """
-    sagemaker, s3 = client("sagemaker"), client("s3")
-    scaling, logs = client("application-autoscaling"), client("logs")
-    buckets = [bucket["Name"] for bucket in s3.list_buckets()["Buckets"]]
-    return {
-        "endpoints": _all(sagemaker, "list_endpoints", "Endpoints"),
-        "configurations": _all(sagemaker, "list_endpoint_configs", "EndpointConfigs"),
-        "models": _all(sagemaker, "list_models", "Models"),
-        "scaling targets": _all(
-            scaling, "describe_scalable_targets", "ScalableTargets", ServiceNamespace="sagemaker"
-        ),
-        "scaling policies": _all(
-            scaling, "describe_scaling_policies", "ScalingPolicies", ServiceNamespace="sagemaker"
-        ),
-        "alarms": _all(client("cloudwatch"), "describe_alarms", "MetricAlarms"),
-        "topics": _all(client("sns"), "list_topics", "Topics"),
-        "subscriptions": _all(client("sns"), "list_subscriptions", "Subscriptions"),
-        "queues": _all(client("sqs"), "list_queues", "QueueUrls"),
-        "repositories": _all(client("ecr"), "describe_repositories", "repositories"),
-        "projects": _all(client("codebuild"), "list_projects", "projects"),
-        "log groups": [
-            group
-            for group in _all(logs, "describe_log_groups", "logGroups")
-            if group["logGroupName"] != "/aws/sagemaker/TrainingJobs"
-        ],
-        "log streams": [
-            stream
-            for group in _all(logs, "describe_log_groups", "logGroups")
-            for stream in _all(
-                logs, "describe_log_streams", "logStreams", logGroupName=group["logGroupName"]
-            )
-        ],
-        "objects": [
-            item
-            for bucket in buckets
-            for key in ("Versions", "DeleteMarkers")
-            for item in _all(s3, "list_object_versions", key, Bucket=bucket)
-        ],
-        "uploads": [
-            item
-            for bucket in buckets
-            for item in _all(s3, "list_multipart_uploads", "Uploads", Bucket=bucket)
-        ],
-        "buckets": buckets,
-        "tags": _all(client("resourcegroupstaggingapi"), "get_resources", "ResourceTagMappingList"),
-    }
+def what_is_left(client: Client) -> dict[str, list[Any]]:
+    """Every listing of the account that is not empty; ``client(name)`` gives a boto3 client."""
+    return {kind: items for kind, listing in LISTINGS.items() if (items := listing(client))}
 
 
-def what_is_left(client: Any) -> dict[str, list[Any]]:
-    """Only the listings that are not empty."""
-    return {kind: items for kind, items in everything(client).items() if items}
+def _lists(service: str, operation: str, key: str, **asked: Any) -> Callable[[Client], list[Any]]:
+    return lambda client: _all(client(service), operation, key, **asked)
 
 
-def wipe(client: Any) -> None:
+def _in_buckets(operation: str, *keys: str) -> Callable[[Client], list[Any]]:
+    return lambda client: [
+        item
+        for bucket in _buckets(client)
+        for key in keys
+        for item in _all(client("s3"), operation, key, Bucket=bucket)
+    ]
+
+
+def _buckets(client: Client) -> list[str]:
+    return [bucket["Name"] for bucket in client("s3").list_buckets()["Buckets"]]
+
+
+def _groups(client: Client) -> list[str]:
+    found = _all(client("logs"), "describe_log_groups", "logGroups")
+    return [group["logGroupName"] for group in found]
+
+
+def _streams(client: Client) -> list[str]:
+    return [
+        f"{group} {stream['logStreamName']}"
+        for group in _groups(client)
+        for stream in _all(client("logs"), "describe_log_streams", "logStreams", logGroupName=group)
+    ]
+
+
+_SCALING, _SAGEMAKER = "application-autoscaling", {"ServiceNamespace": "sagemaker"}
+LISTINGS: dict[str, Callable[[Client], list[Any]]] = {
+    "endpoints": _lists("sagemaker", "list_endpoints", "Endpoints"),
+    "configurations": _lists("sagemaker", "list_endpoint_configs", "EndpointConfigs"),
+    "models": _lists("sagemaker", "list_models", "Models"),
+    "scaling targets": _lists(
+        _SCALING, "describe_scalable_targets", "ScalableTargets", **_SAGEMAKER
+    ),
+    "scaling policies": _lists(
+        _SCALING, "describe_scaling_policies", "ScalingPolicies", **_SAGEMAKER
+    ),
+    "alarms": _lists("cloudwatch", "describe_alarms", "MetricAlarms"),
+    "topics": _lists("sns", "list_topics", "Topics"),
+    "subscriptions": _lists("sns", "list_subscriptions", "Subscriptions"),
+    "queues": _lists("sqs", "list_queues", "QueueUrls"),
+    "repositories": _lists("ecr", "describe_repositories", "repositories"),
+    "projects": _lists("codebuild", "list_projects", "projects"),
+    # All the training jobs of an account share one group, which stays.
+    "log groups": lambda client: [name for name in _groups(client) if name != JOB_LOGS],
+    "log streams": _streams,
+    "objects": _in_buckets("list_object_versions", "Versions", "DeleteMarkers"),
+    "uploads": _in_buckets("list_multipart_uploads", "Uploads"),
+    "buckets": _buckets,
+    "tags": _lists("resourcegroupstaggingapi", "get_resources", "ResourceTagMappingList"),
+}
+"""What the account's own listings show, by boto3 alone."""
+
+
+def wipe(client: Client) -> None:
     """Remove whatever is in the account, by boto3 alone: a test that fails must not fail others."""
     sagemaker, s3, sns = client("sagemaker"), client("s3"), client("sns")
     there = what_is_left(client)

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -33,6 +34,7 @@ def aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalSession]:
     service = start(settings)
     session = LocalSession(service)
     session.service = service  # type: ignore[attr-defined]
+    session.client = cache(session.client)  # type: ignore[method-assign]
     yield session
     stop(settings)
 
