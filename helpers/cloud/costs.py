@@ -94,8 +94,9 @@ def read_expiry(tags: Iterable[Mapping[str, str]]) -> datetime | None:
 def extend(cloud: Cloud, endpoint: str, hours: float) -> datetime:
     """Let an endpoint run for ``hours`` from now (a week at most); returns when it expires then.
 
-    It changes a tag: nothing but you, or ``course.py clean``, ends an endpoint. Raises
-    ``ServiceError`` when the endpoint is not there or ``hours`` is out of range.
+    It changes a tag. You, ``course.py clean`` and, where the course's stack was deployed, its
+    sweeper end endpoints; nothing else does. Raises ``ServiceError`` when the endpoint is not
+    there or ``hours`` is out of range.
     """
     if not 0 < hours <= MOST_HOURS:
         raise ServiceError(

@@ -358,5 +358,7 @@ def _refused(what: str, trouble: ClientError) -> ServiceError:
         return QuotaError(
             what, why, "notebook 00 ranks other instances, and asks for more of this one"
         )
+    if trouble.response["Error"].get("Code", "").startswith("AccessDenied"):
+        return ServiceError(what, why, "docs/permissions.md says which permission is for what")
     taken = "already existing" in why
     return ServiceError(what, why, "clean up first, or choose another name" if taken else "")

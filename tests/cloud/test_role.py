@@ -9,10 +9,13 @@ from typing import Any
 import boto3
 import pytest
 
+from helpers.cloud.endpoints import deploy_multi_model
+from helpers.cloud.images import triton_image
 from helpers.cloud.role import execution_role
 from helpers.cloud.session import Cloud
 from helpers.errors import ServiceError, SettingsError
 from helpers.settings import Settings
+from tests.cloud.faults import Faults
 
 ACCOUNT = "123456789012"
 OURS = f"arn:aws:iam::{ACCOUNT}:role/avatar-ada-execution"
@@ -105,3 +108,13 @@ def test_the_local_caller_is_a_session_of_a_role_sagemaker_may_assume(own_cloud:
     services = [s["Principal"]["Service"] for s in role["AssumeRolePolicyDocument"]["Statement"]]
     assert services == ["sagemaker.amazonaws.com"]
     assert isinstance(own_cloud.session, boto3.Session)
+
+
+def test_a_permission_that_is_missing_can_be_looked_up(own_cloud: Cloud, faults: Faults) -> None:
+    faults.refuse("sagemaker", "CreateModel", "AccessDeniedException")
+    with pytest.raises(ServiceError, match=r"docs/permissions\.md"):
+        deploy_multi_model(
+            own_cloud, own_cloud.ledger(), name="refused", instance_type="ml.g5.xlarge",
+            image=triton_image(own_cloud.account, own_cloud.region),
+            model_prefix=own_cloud.uri("avatars"),
+        )  # fmt: skip
