@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 import logging
+import os
 import signal
 import sys
 import threading
@@ -242,7 +243,8 @@ def main() -> None:
     signal.signal(signal.SIGINT, lambda *_: sys.exit(0))
     models = Models(given.base)
     install(models)
-    if given.base and (given.base / BASE).is_dir():  # else it is laid there later, and loaded
+    # A repository must exist; a base may be laid there later, and loaded then.
+    if given.base and BASE in os.listdir(given.base):
         models.load(BASE, given.base / BASE)
     _Handler.front = _Front(models)
     with ThreadingHTTPServer(("127.0.0.1", given.port), _Handler) as server:
