@@ -80,7 +80,7 @@ def record(
 def append_to(path: Path) -> Callable[[SentRequest], None]:
     """A listener for ``record`` that adds a line of JSON to a file, from any number of processes.
 
-    Contents of objects and bodies are not kept, only their sizes.
+    Of bytes only their number is kept, and of files only that there was one.
     """
 
     def tell(request: SentRequest) -> None:

@@ -45,3 +45,11 @@ def test_every_row_of_the_table_is_used(played: Played) -> None:
     used = {(one.service, one.operation) for one in played.requests}
     rows = {row.key for row in PERMISSIONS if row.caller == LEARNER}
     assert rows - used == set(NOT_HERE)
+
+
+def test_clean_from_a_shell_may_do_what_it_does(account: Account, played: Played) -> None:
+    """``course.py clean`` after all is gone: it looks everywhere once more."""
+    cleaned = run(account, "helpers.cloud.clean")
+    assert len(cleaned.requests) > 10
+    assert (cleaned.faults(), cleaned.escapes) == ([], [])
+    assert cleaned.refusals(account.stack, account.service) == []
