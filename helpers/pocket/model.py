@@ -19,23 +19,34 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class PocketShape:
-    """Sizes of the three networks. Pixels ``resolution``², latents ``resolution / 4``² x 4."""
+    """Sizes of the three networks. Pixels ``resolution``², latents ``resolution / 4``²."""
 
     resolution: int = 64
+    latent_channels: int = 4
     vae_channels: tuple[int, ...] = (32, 48, 64)
     unet_channels: tuple[int, ...] = (64, 128, 192)
     text_width: int = 128
     text_layers: int = 3
 
 
+SECOND = PocketShape(
+    latent_channels=8,
+    vae_channels=(32, 64, 96),
+    unet_channels=(96, 192, 256),
+    text_width=192,
+    text_layers=4,
+)
+"""The shape that the second world trains: twice the latents, which is what small faces need."""
+
+
 def build_vae(shape: PocketShape) -> AutoencoderKL:
-    """A KL autoencoder that shrinks each side by four and keeps four channels."""
+    """A KL autoencoder that shrinks each side by four."""
     from diffusers import AutoencoderKL
 
     return AutoencoderKL(
         in_channels=3,
         out_channels=3,
-        latent_channels=4,
+        latent_channels=shape.latent_channels,
         down_block_types=("DownEncoderBlock2D",) * len(shape.vae_channels),  # type: ignore[arg-type]
         up_block_types=("UpDecoderBlock2D",) * len(shape.vae_channels),  # type: ignore[arg-type]
         block_out_channels=shape.vae_channels,  # type: ignore[arg-type]
@@ -52,8 +63,8 @@ def build_unet(shape: PocketShape) -> UNet2DConditionModel:
 
     return UNet2DConditionModel(
         sample_size=shape.resolution // 4,
-        in_channels=4,
-        out_channels=4,
+        in_channels=shape.latent_channels,
+        out_channels=shape.latent_channels,
         down_block_types=("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
         mid_block_type="UNetMidBlock2DCrossAttn",
         up_block_types=("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),

@@ -1,4 +1,7 @@
-"""Trains the pocket base from nothing: world, autoencoder, U-Net with text encoder.
+"""Trained the shipped pocket base from nothing, on the first drawn world.
+
+The second world has its own recipe, ``helpers.pocket.world2.recipe``; once its base is shipped,
+this one goes.
 
     python -m helpers.pocket.recipe --out models/pocket --work build/pocket
 
@@ -9,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -18,6 +20,7 @@ import torch
 from helpers.pocket.captions import world_words
 from helpers.pocket.dataset import make_world, photographs
 from helpers.pocket.model import PocketShape, build_text_encoder, build_unet, build_vae
+from helpers.pocket.progress import Progress
 from helpers.pocket.save import save_pocket
 from helpers.pocket.train_base import train_base
 from helpers.pocket.train_vae import encode_world, train_vae
@@ -75,24 +78,6 @@ def _latents(vae, world, path: Path) -> torch.Tensor:
     if not path.exists():
         save_file({"latents": encode_world(vae, world)}, path)
     return load_file(path)["latents"]
-
-
-class Progress:
-    """Prints a line every fifty steps and keeps them in a file."""
-
-    def __init__(self, path: Path) -> None:
-        self.path, self.start, self.recent = path, time.monotonic(), 0.0
-
-    def __call__(self, stage: str, step: int, loss: float) -> None:
-        """Note one step."""
-        self.recent = loss if step % 50 == 1 else 0.95 * self.recent + 0.05 * loss
-        if step % 50 == 0:
-            seconds = time.monotonic() - self.start
-            line = {"stage": stage, "step": step, "loss": round(self.recent, 5),
-                    "seconds": round(seconds, 1)}  # fmt: skip
-            with self.path.open("a") as file:
-                file.write(json.dumps(line) + "\n")
-            print(f"{stage:5} {step:6} loss {self.recent:.4f} {seconds:7.0f} s", flush=True)
 
 
 def main() -> None:

@@ -5,17 +5,27 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import torch
 from torch.nn import functional as F
 
 from helpers.pocket.checkpoint import load_state, save_state
-from helpers.pocket.dataset import World
 
 if TYPE_CHECKING:
     from diffusers import AutoencoderKL
+
+
+class Pictured(Protocol):
+    """A world of either version."""
+
+    @property
+    def pictures(self) -> np.ndarray:
+        """(N, size, size, 3) uint8."""
+        ...
+
+    def __len__(self) -> int: ...
 
 
 def cosine(step: int, total: int, peak: float, warmup: int = 100) -> float:
@@ -32,7 +42,7 @@ def to_tensor(pictures: np.ndarray) -> torch.Tensor:
 
 
 def _batch(
-    world: World, photos: list[np.ndarray], rng: np.random.Generator, count: int
+    world: Pictured, photos: list[np.ndarray], rng: np.random.Generator, count: int
 ) -> torch.Tensor:
     size, from_photos = world.pictures.shape[1], max(1, count // 8) if photos else 0
     drawn = world.pictures[rng.integers(0, len(world), count - from_photos)]
@@ -69,7 +79,7 @@ def reconstruction_loss(made: torch.Tensor, real: torch.Tensor) -> torch.Tensor:
 
 def train_vae(
     vae: AutoencoderKL,
-    world: World,
+    world: Pictured,
     photos: list[np.ndarray],
     *,
     steps: int,
@@ -110,7 +120,7 @@ def train_vae(
 
 
 @torch.no_grad()
-def encode_world(vae: AutoencoderKL, world: World, batch: int = 128) -> torch.Tensor:
+def encode_world(vae: AutoencoderKL, world: Pictured, batch: int = 128) -> torch.Tensor:
     """Means and log-variances of every picture, (N, 8, h, w) in half precision."""
     parts = []
     for start in range(0, len(world), batch):

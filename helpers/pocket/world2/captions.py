@@ -57,7 +57,8 @@ def world_words() -> set[str]:
     phrases += [
         "dog cat person man woman chair bird car cup mug boat old young smiling frowning striped",
         "spotted with patches floppy pointed ears and a an the wearing shirt jacket hair beard",
-        "stubble moustache cushion sailing motor sitting standing lying on , . same puppy face",
+        "glasses stubble moustache cushion sailing motor sitting standing lying on",
+        ", . same puppy face",
     ]
     return {word for phrase in phrases for word in phrase.split()}
 

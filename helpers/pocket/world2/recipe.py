@@ -1,0 +1,252 @@
+"""Trains the pocket base and its judge from nothing, on the second drawn world.
+
+    python -m helpers.pocket.world2.recipe --hours 2.5
+
+Stages: pictures, autoencoder, latents, U-Net with text encoder, judge. Each writes checkpoints into
+``--work`` and takes up from them after a kill. ``--hours`` times a few steps of everything first
+and fixes the numbers of steps in ``plan.json`` there: the same plan, seed, thread count and version
+of torch give the same weights. Progress goes to ``log.jsonl``, sample sheets to ``sheets/``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from itertools import islice
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+import torch
+
+from helpers.pocket.dataset import photographs
+from helpers.pocket.model import (
+    SECOND,
+    PocketShape,
+    build_text_encoder,
+    build_unet,
+    build_vae,
+)
+from helpers.pocket.progress import Progress
+from helpers.pocket.save import save_pocket
+from helpers.pocket.train_base import train_base
+from helpers.pocket.train_vae import encode_world, train_vae
+from helpers.pocket.vocabulary import build_tokenizer
+from helpers.pocket.world2.captions import world_words
+from helpers.pocket.world2.dataset import VERSION, World, read_chunks, render_chunks
+from helpers.pocket.world2.identities import make_identities
+from helpers.pocket.world2.judge import Judge
+from helpers.pocket.world2.sheets import sample_sheet
+from helpers.pocket.world2.train_judge import measure_judge, train_judge
+
+HELD_OUT = 999
+"""Seed of scenes that no training draws."""
+SHARES = {"vae": 0.24, "base": 0.66, "judge": 0.10}
+"""How the time that is left after rendering is spent."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """The numbers of one training. Steps of 0 are planned from ``hours``."""
+
+    hours: float = 2.5
+    pictures: int = 40_000
+    subjects: int = 4_000
+    views: int = 4
+    vae_steps: int = 0
+    base_steps: int = 0
+    judge_steps: int = 0
+    vae_batch: int = 16
+    base_batch: int = 32
+    judge_batch: int = 96
+    rate: float = 1e-3
+    seed: int = 7
+    sheet_every: int = 1_000
+
+
+class Training:
+    """One training: its networks, its folder of work, and its stages in order."""
+
+    def __init__(
+        self, recipe: Recipe, out: Path, judge_out: Path, work: Path, workers: int,
+        shape: PocketShape = SECOND,
+    ) -> None:  # fmt: skip
+        self.recipe, self.out, self.judge_out, self.work = recipe, out, judge_out, work
+        self.workers, self.shape = workers, shape
+        work.mkdir(parents=True, exist_ok=True)
+        self.log = Progress(work / "log.jsonl")
+        torch.manual_seed(recipe.seed)
+        self.tokenizer = build_tokenizer(world_words())
+        self.vae, self.unet = build_vae(shape), build_unet(shape)
+        self.text = build_text_encoder(shape, self.tokenizer)
+        self.judge = Judge()
+
+    def run(self) -> None:
+        """Every stage that the folder of work does not hold yet."""
+        began = time.monotonic()
+        world, identities = self.render()
+        plan = self.plan(world, time.monotonic() - began)
+        print(json.dumps(plan), flush=True)
+        spent = {"world": time.monotonic() - began}
+        for name, stage in (("vae", self.train_vae), ("base", self.train_base)):
+            began = time.monotonic()
+            stage(world, plan)
+            spent[name] = time.monotonic() - began
+        began = time.monotonic()
+        scores = self.train_judge(world, identities, plan)
+        spent["judge"] = time.monotonic() - began
+        about = {**asdict(self.recipe), **plan, "world": VERSION, "shape": asdict(self.shape),
+                 "threads": torch.get_num_threads(), "torch": torch.__version__,
+                 "minutes": {name: round(s / 60, 1) for name, s in spent.items()}}  # fmt: skip
+        (self.out / "recipe.json").write_text(json.dumps(about, indent=1) + "\n")
+        print(json.dumps(scores, indent=1))
+
+    # -- stages -----------------------------------------------------------------------------
+
+    def render(self) -> tuple[World, Any]:
+        """All pictures, or those that are missing."""
+        recipe, side = self.recipe, self.shape.resolution
+        every = {"count": recipe.pictures, "size": side, "seed": recipe.seed}
+        for done, all_ in render_chunks(self.work, workers=self.workers, **every):
+            if done % 8 == 0 or done == all_:
+                print(f"world {done} of {all_} chunks", flush=True)
+        identities = make_identities(self.work, count=recipe.subjects, views=recipe.views,
+                                     seed=recipe.seed + 1, workers=self.workers)  # fmt: skip
+        return read_chunks(self.work, **every), identities
+
+    def plan(self, world: World, rendering: float) -> dict[str, int]:
+        """Numbers of steps: given, or kept from the first run, or what ``hours`` have room for."""
+        path, recipe = self.work / "plan.json", self.recipe
+        given = {"vae_steps": recipe.vae_steps, "base_steps": recipe.base_steps,
+                 "judge_steps": recipe.judge_steps}  # fmt: skip
+        if all(given.values()):
+            return given
+        if path.exists():
+            kept = json.loads(path.read_text())
+            return {name: steps or kept[name] for name, steps in given.items()}
+        costs = self._seconds_per_step(world)
+        left = max(recipe.hours * 3600 - rendering, 60.0) * 0.96
+        for name, share in SHARES.items():
+            if not given[f"{name}_steps"]:
+                given[f"{name}_steps"] = max(int(left * share / costs[name]) // 50 * 50, 50)
+        path.write_text(json.dumps(given) + "\n")
+        return given
+
+    def _seconds_per_step(self, world: World) -> dict[str, float]:
+        """Timed on copies, so that the real networks begin untouched."""
+        recipe, few = self.recipe, 7
+        noise = torch.zeros(64, 2 * self.shape.latent_channels, *(self.shape.resolution // 4,) * 2)
+        vae, unet = build_vae(self.shape), build_unet(self.shape)
+        text = build_text_encoder(self.shape, self.tokenizer)
+        some = World(world.pictures[:64], world.captions[:64], world.labels[:64])
+        subjects = make_identities(self.work, count=100, views=2, seed=1, workers=self.workers)
+        with TemporaryDirectory() as folder:
+            scratch = Path(folder)
+            crops = train_vae(vae, some, [], steps=10_000, batch=recipe.vae_batch,
+                              checkpoint=scratch / "vae")  # fmt: skip
+            base = train_base(unet, text, self.tokenizer, noise, some.captions, scale=1.0,
+                              steps=10_000, batch=recipe.base_batch, rate=1e-5,
+                              checkpoint=scratch / "base")  # fmt: skip
+            judge = train_judge(Judge(), some, subjects, steps=10_000, batch=recipe.judge_batch,
+                                checkpoint=scratch / "judge")  # fmt: skip
+            return {
+                # The last quarter sees whole pictures, half as many: twice the pixels of crops.
+                "vae": 1.25 * _typical(crops, few),
+                "base": _typical(base, few),
+                "judge": _typical(judge, few),
+            }
+
+    def train_vae(self, world: World, plan: dict[str, int]) -> None:
+        """The autoencoder, on drawings and crops of free photographs."""
+        for step, loss in train_vae(
+            self.vae, world, photographs(self.shape.resolution), steps=plan["vae_steps"],
+            batch=self.recipe.vae_batch, checkpoint=self.work / "vae.safetensors",
+            seed=self.recipe.seed,
+        ):  # fmt: skip
+            self.log("vae", step, loss)
+
+    def train_base(self, world: World, plan: dict[str, int]) -> None:
+        """The U-Net and the text encoder together, on latents; a sheet of samples now and then."""
+        from safetensors.torch import load_file, save_file
+
+        path, channels = self.work / "latents.safetensors", self.shape.latent_channels
+        if not path.exists():
+            save_file({"latents": encode_world(self.vae, world)}, path)
+        latents = load_file(path)["latents"]
+        spread = latents[:4_000, :channels].float().std().item()
+        self.vae.register_to_config(scaling_factor=1 / spread)
+        steps, sheets = plan["base_steps"], self.work / "sheets"
+        for step, loss, average in train_base(
+            self.unet, self.text, self.tokenizer, latents, world.captions, scale=1 / spread,
+            steps=steps, batch=self.recipe.base_batch, rate=self.recipe.rate,
+            checkpoint=self.work / "base.safetensors", seed=self.recipe.seed,
+        ):  # fmt: skip
+            self.log("base", step, loss)
+            if step % self.recipe.sheet_every == 0 or step == steps:
+                self._save(average)
+                sample_sheet(self.out, sheets / f"step_{step:06}.png")
+        if not (self.out / "model_index.json").exists():  # a finished training, another folder
+            self._save(_stored_average(self.work / "base.safetensors"))
+
+    def _save(self, average: dict[str, torch.Tensor]) -> None:
+        save_pocket(self.out, self.vae, self.unet, self.text, self.tokenizer, average)
+
+    def train_judge(self, world: World, identities: Any, plan: dict[str, int]) -> dict[str, Any]:
+        """The judge, and its measure on scenes and subjects from the held-out corner."""
+        for step, loss in train_judge(
+            self.judge, world, identities, steps=plan["judge_steps"], batch=self.recipe.judge_batch,
+            checkpoint=self.work / "judge.safetensors", seed=self.recipe.seed,
+        ):  # fmt: skip
+            self.log("judge", step, loss)
+        self.judge.save(self.judge_out / "judge.safetensors")
+        unseen = {"count": 1_000, "size": self.shape.resolution, "seed": HELD_OUT}
+        for _ in render_chunks(self.work, workers=self.workers, **unseen):
+            pass
+        strangers = make_identities(self.work, count=600, views=2, seed=HELD_OUT, reserved=True,
+                                    workers=self.workers)  # fmt: skip
+        judge = Judge.load(self.judge_out / "judge.safetensors")
+        scores = measure_judge(judge, read_chunks(self.work, **unseen), strangers)
+        (self.judge_out / "scores.json").write_text(json.dumps(scores, indent=1) + "\n")
+        return scores
+
+
+def _stored_average(path: Path) -> dict[str, torch.Tensor]:
+    from safetensors.torch import load_file
+
+    head = "average."
+    return {k.removeprefix(head): v for k, v in load_file(path).items() if k.startswith(head)}
+
+
+def _typical(steps: Iterator[Any], count: int) -> float:
+    """Median seconds of a step, the first two left out."""
+    times = []
+    for _ in range(count):
+        began = time.perf_counter()
+        next(islice(steps, 1))
+        times.append(time.perf_counter() - began)
+    return float(np.median(times[2:]))
+
+
+def main() -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--out", type=Path, default=Path("build/pocket2/pocket"))
+    parser.add_argument("--judge-out", type=Path, default=Path("build/pocket2/pocket_judge"))
+    parser.add_argument("--work", type=Path, default=Path("build/pocket2"))
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    for name, value in asdict(Recipe()).items():
+        parser.add_argument(f"--{name.replace('_', '-')}", type=type(value), default=value)
+    given = vars(parser.parse_args())
+    out, judge_out, work, threads = (given.pop(k) for k in ("out", "judge_out", "work", "threads"))
+    torch.set_num_threads(threads)
+    Training(Recipe(**given), out, judge_out, work, workers=threads).run()
+
+
+if __name__ == "__main__":
+    main()
