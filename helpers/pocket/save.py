@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import torch
 from safetensors.torch import load_file, save_file
 
+from helpers.bases.keys import prefixed
 from helpers.pocket.model import assemble
 
 if TYPE_CHECKING:
@@ -47,15 +48,6 @@ def save_pocket(
             tensors = {prefixed(key): value for key, value in tensors.items()}
         save_file(tensors, path, metadata={"format": "pt"})
     _classic_tokenizer(folder / "tokenizer", tokenizer)
-
-
-def prefixed(key: str) -> str:
-    """A text-encoder key as every transformers version since 4 reads it.
-
-    From 5.6 on, ``CLIPTextModel`` saves without ``text_model.``; 4.57 then starts from random
-    weights with no more than a warning, while the prefixed form loads everywhere.
-    """
-    return key if key.startswith("text_model.") else f"text_model.{key}"
 
 
 def _classic_tokenizer(folder: Path, tokenizer: CLIPTokenizer) -> None:

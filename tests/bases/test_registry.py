@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
+from safetensors.torch import load_file
 
 from helpers.bases import REGISTRY, BaseModel, accept_licence, open_base, registered
 from helpers.bases.__main__ import listing
@@ -14,7 +15,7 @@ from helpers.bases.folder import POCKET
 from helpers.bases.registry import PARTS, UNSUPPORTED
 from helpers.errors import BaseModelError, ConfigError
 from helpers.settings import Settings
-from helpers.tuning.adapter import check_base, read_adapter
+from helpers.tuning.adapter import WEIGHTS, check_base, read_adapter
 from helpers.tuning.config import FineTuneConfig
 from helpers.tuning.fine_tune import fine_tune
 from tests.bases.conftest import Register, pins_of
@@ -42,6 +43,10 @@ def test_one_entry_is_all_that_a_new_base_takes(
     adapter = fine_tune([Image.new("RGB", (64, 64))], config, base, tmp_path / "adapter")
     assert adapter.manifest.base_model == entry.id
     assert adapter.manifest.targets == {"unet": ["to_k", "to_v"], "text_encoder": ["k_proj"]}
+    layers = {
+        key.split(".lora_")[0].rpartition(".")[2] for key in load_file(adapter.folder / WEIGHTS)
+    }
+    assert layers == {"to_k", "to_v", "k_proj"}
     check_base(read_adapter(adapter.folder), base)
     with pytest.raises(ConfigError, match=f"Choose from: .*{entry.id}"):
         FineTuneConfig(base_model="nobody/knows")

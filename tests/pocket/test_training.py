@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 import torch
 
+from helpers.bases.keys import prefixed
 from helpers.pocket.captions import world_words
 from helpers.pocket.dataset import make_world
 from helpers.pocket.judge import Judge, train_judge
 from helpers.pocket.model import PocketShape, build_scheduler, build_text_encoder, build_unet
-from helpers.pocket.save import prefixed
 from helpers.pocket.train_base import snr_weights, train_base
 from helpers.pocket.train_judge import area_under_curve
 from helpers.pocket.vocabulary import IDENTIFIERS, build_tokenizer
