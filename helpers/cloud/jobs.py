@@ -7,6 +7,7 @@ import re
 import time
 import uuid
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from helpers.cloud.logs import LogLine, read_logs
+from helpers.cloud.records import photo_hashes, write_record
 from helpers.cloud.session import Cloud
 from helpers.errors import JobError
 from helpers.s3 import split_uri
@@ -97,6 +99,8 @@ def submit(
     if size > MAX_REQUEST_BYTES:
         raise JobError(f"the request has {size:,} bytes", "1 GB is the limit", "send fewer photos")
     name = cloud.name(endpoint)
+    photos = photo_hashes(Path(request_path))
+    write_record(cloud, inference_id, photos)
     location = cloud.upload(Path(request_path), "requests", f"{inference_id}.tar.gz")
     try:
         answer = cloud.client("sagemaker-runtime").invoke_endpoint_async(
@@ -111,6 +115,9 @@ def submit(
         )
     except ClientError as trouble:
         raise JobError(f"the endpoint {name} took no request", str(trouble)) from trouble
+    places = [answer["OutputLocation"], answer["FailureLocation"]]
+    with suppress(ClientError):  # the job runs, whatever becomes of its record
+        write_record(cloud, inference_id, photos, places)
     return Job(
         endpoint=name,
         inference_id=answer["InferenceId"],

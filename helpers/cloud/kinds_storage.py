@@ -78,7 +78,7 @@ def _remove_objects(cloud: Cloud, uri: str) -> None:
     delete_versions(cloud, split_uri(uri)[0], versions(cloud, uri))
 
 
-def _uploads(cloud: Cloud, uri: str) -> Iterator[dict[str, Any]]:
+def uploads(cloud: Cloud, uri: str) -> Iterator[dict[str, Any]]:
     """Uploads that were begun and never ended: invisible in a listing, paid for all the same."""
     bucket, prefix = split_uri(uri)
     return iter(
@@ -87,13 +87,13 @@ def _uploads(cloud: Cloud, uri: str) -> Iterator[dict[str, Any]]:
 
 
 def _has_uploads(cloud: Cloud, uri: str) -> bool:
-    return any(True for _ in _uploads(cloud, uri))
+    return any(True for _ in uploads(cloud, uri))
 
 
 def _abort_uploads(cloud: Cloud, uri: str) -> None:
     bucket, _ = split_uri(uri)
     s3 = cloud.client("s3")
-    for upload in list(_uploads(cloud, uri)):
+    for upload in list(uploads(cloud, uri)):
         try:
             s3.abort_multipart_upload(Bucket=bucket, Key=upload["Key"], UploadId=upload["UploadId"])
         except ClientError as trouble:  # ended by somebody else meanwhile

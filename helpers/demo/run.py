@@ -19,6 +19,7 @@ from helpers.local import launch
 from helpers.local.statefile import private_folder
 from helpers.photos.prepare import prepare
 from helpers.settings import Settings
+from helpers.ui.gallery import save_poster
 
 
 def run_demo(plan: Plan, settings: Settings) -> Report:
@@ -59,7 +60,8 @@ def _run(plan: Plan, settings: Settings, report: Report, work: Path) -> None:
         with report.stage("measure", "Measuring likeness"):
             report.facts["similarity"] = measure(pictures, references)
         with report.stage("gallery", "Hanging the gallery"):
-            draw_gallery(shown, pictures).save(plan.out / "avatars.png")
+            poster = draw_gallery(shown, pictures)
+            save_poster(poster, plan.out / "avatars.png", adapters=pictures.adapters)
     finally:
         with report.stage("clean-up", "Cleaning up"):
             cleaned = clean_up(cloud, ledger, personal_data=True)

@@ -89,10 +89,12 @@ def fine_tune(
 
 @dataclass(frozen=True, kw_only=True)
 class Pictures:
-    """Pictures by prompt and seed, ``with_adapter`` and, same prompts and seeds, without it."""
+    """Pictures by prompt and seed, ``with_adapter`` and, same prompts and seeds, without it;
+    ``adapters``: the hashes of those that painted them."""
 
     with_adapter: list[list[Image.Image]]
     without_adapter: list[list[Image.Image]]
+    adapters: frozenset[str] = frozenset()
 
 
 def host_and_paint(
@@ -122,6 +124,7 @@ def host_and_paint(
     count = 2 * len(PROMPTS) * len(plan.seeds)
     with report.stage("avatars", f"Painting {count} pictures") as line:
         rows: dict[float, list[list[Image.Image]]] = {1.0: [], 0.0: []}
+        adapters: set[str] = set()
         for prompt in PROMPTS:
             for scale, pictures in rows.items():
                 row = []
@@ -134,11 +137,12 @@ def host_and_paint(
                         adapter_scale=scale,
                     )
                     row.append(painted.image)
+                    adapters |= {painted.info["adapter_sha256"]} - {None}
                     line.progress(f"{sum(map(len, rows[1.0] + rows[0.0])) + len(row)}/{count}")
                 pictures.append(row)
     report.facts["target_model"] = target
     report.facts["serving_engine"] = serving_engine(cloud, "avatars")
-    return Pictures(with_adapter=rows[1.0], without_adapter=rows[0.0])
+    return Pictures(with_adapter=rows[1.0], without_adapter=rows[0.0], adapters=frozenset(adapters))
 
 
 def measure(pictures: Pictures, references: Sequence[Image.Image]) -> dict[str, Any]:

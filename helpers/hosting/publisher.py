@@ -92,7 +92,7 @@ def publish_avatar(s3: Any, adapter_uri: str, mme_uri: str, *, base: BaseModel, 
         check_base(adapter, base)
         target = target_model(adapter)
         archive = build_avatar_archive(adapter.folder, folder / "avatar.tar.gz")
-        _put(s3, archive, mme_uri, target)
+        _put(s3, archive, mme_uri, target, metadata=_origin(key))
         return target
     finally:
         shutil.rmtree(folder, ignore_errors=True)
@@ -116,11 +116,19 @@ def publish_setup(
     return SETUP_TARGET
 
 
-def _put(s3: Any, archive: Path, mme_uri: str, target: str) -> None:
+def _origin(staged: str) -> dict[str, str]:
+    """Which job it came from, for whoever has to forget the avatar when its staging is gone."""
+    job = re.search(r"staging/([a-z0-9._-]+)/adapter\.tar\.gz$", staged)
+    return {"job": job[1]} if job else {}
+
+
+def _put(
+    s3: Any, archive: Path, mme_uri: str, target: str, metadata: Mapping[str, str] | None = None
+) -> None:
     bucket, prefix = split_uri(mme_uri)
     prefix = prefix.rstrip("/")
     key = f"{prefix}/{target}" if prefix else target
-    s3.upload_file(str(archive), bucket, key)
+    s3.upload_file(str(archive), bucket, key, ExtraArgs={"Metadata": dict(metadata or {})})
 
 
 def _below(place: str, folder: Path) -> dict[str, Path]:

@@ -22,6 +22,7 @@ CONFIG = "config.json"
 MOST_PHOTOS = 100
 LARGEST_REQUEST = 64 * MIB  # what the DJL container accepts unless it is told otherwise
 LARGEST_CONFIG = MIB
+LONGEST_SIDE, QUALITY = 1024, 92
 READ_SIDE = 2048  # hostile pictures must not fill the container's memory
 
 
@@ -43,8 +44,8 @@ def pack_request(
     path: Path,
     config: Mapping[str, Any] | None = None,
     *,
-    longest_side: int = 1024,
-    quality: int = 92,
+    longest_side: int = LONGEST_SIDE,
+    quality: int = QUALITY,
 ) -> Path:
     """Write photos and configuration as one .tar.gz.
 
@@ -58,7 +59,8 @@ def pack_request(
         raise PhotoError(f"{len(photos)} photos are too many", f"the limit is {MOST_PHOTOS}")
     names = server_names([photo.name for photo in photos])
     members: dict[str, Path | bytes] = {
-        name: _jpeg(photo, longest_side, quality) for name, photo in zip(names, photos, strict=True)
+        name: packed_photo(photo, longest_side, quality)
+        for name, photo in zip(names, photos, strict=True)
     }
     if config is not None:
         members[CONFIG] = _config_bytes(config)
@@ -70,6 +72,15 @@ def pack_request(
             "send fewer photos or lower longest_side",
         )
     return pack(members, path)
+
+
+def packed_photo(photo: Photo, longest_side: int = LONGEST_SIDE, quality: int = QUALITY) -> bytes:
+    """The photo as it is sent: a JPEG without anything but its pixels, the same bytes each time."""
+    image = plain_copy(photo.image)
+    image.thumbnail((longest_side, longest_side), PillowImage.Resampling.LANCZOS)
+    content = io.BytesIO()
+    image.save(content, "JPEG", quality=quality, subsampling=0, optimize=True)
+    return content.getvalue()
 
 
 def read_request(data: bytes) -> Request:
@@ -107,14 +118,6 @@ def server_names(names: Sequence[str]) -> list[str]:
             unique, copy = f"{stem}-{copy}", copy + 1
         given.append(f"{unique}.jpg")
     return given
-
-
-def _jpeg(photo: Photo, longest_side: int, quality: int) -> bytes:
-    image = plain_copy(photo.image)
-    image.thumbnail((longest_side, longest_side), PillowImage.Resampling.LANCZOS)
-    content = io.BytesIO()
-    image.save(content, "JPEG", quality=quality, subsampling=0, optimize=True)
-    return content.getvalue()
 
 
 def _no_photo(name: str) -> str:

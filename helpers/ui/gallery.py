@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 from PIL import Image, ImageDraw
 
+from helpers.hosting.picture import Painted
 from helpers.ui.sheets import INK, PAPER, SOFT, fitted, font_of, wrapped
 
 TILE, GAP, MARGIN, LABEL = 160, 8, 36, 210
@@ -50,3 +52,11 @@ def gallery(
             for place, picture in enumerate(pictures):
                 poster.paste(fitted(picture, TILE), (x + place * (TILE + GAP), y))
     return poster
+
+
+def save_poster(poster: Image.Image, path: Path, *, adapters: Iterable[str | None]) -> Path:
+    """Write the poster as a PNG that says, as each picture in it does, that it is AI generated and
+    by which ``adapters`` (``info["adapter_sha256"]`` of its pictures)."""
+    info = {"source": "AI generated", "adapters": sorted({one for one in adapters if one})}
+    path.write_bytes(Painted(image=poster, info=info).to_png())
+    return path

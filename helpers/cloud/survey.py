@@ -1,0 +1,122 @@
+"""Every file that may belong to an avatar, in S3 and on this machine, with its traces."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from botocore.exceptions import ClientError
+
+from helpers.cloud.kinds_storage import is_personal, versions
+from helpers.cloud.records import FOLDER
+from helpers.cloud.session import Cloud
+from helpers.cloud.traces import LARGEST, traces_in, traces_in_text, traces_of_key
+from helpers.s3 import split_uri
+from helpers.settings import Settings
+
+LINKS = (FOLDER, "requests", "staging", "avatars")
+"""Folders in S3 whose objects are each about one avatar. Elsewhere a file may name several."""
+NOT_LOOKED_INTO = ("ledger-*", "logs", "images", "prepared-bases", "service.*", "consents.jsonl",
+                   "bases.jsonl")  # fmt: skip
+"""Of the state folder: what holds no likeness."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Found:
+    """A file by its address or path. ``links``: all its traces are of one avatar. ``places``:
+    other addresses that belong to it. ``note``: the key of a notebook's note, for ``path#key``."""
+
+    where: str
+    traces: frozenset[str]
+    links: bool = False
+    places: frozenset[str] = frozenset()
+
+
+def in_s3(cloud: Cloud) -> Iterator[Found]:
+    """Every key below the learner's prefix where personal things may lie.
+
+    A key is one thing, whatever versions of it there are. Raises ``ClientError``.
+    """
+    bucket, prefix = split_uri(cloud.uri(""))
+    keys: dict[str, list[dict]] = {}
+    for item in versions(cloud, cloud.uri("")):
+        uri = f"s3://{bucket}/{item['Key']}"
+        if is_personal(cloud, f"{uri.rpartition('/')[0]}/"):
+            keys.setdefault(item["Key"], []).append(item)
+    for key, items in keys.items():
+        traces = set(traces_of_key(key.removeprefix(prefix)))
+        places: set[str] = set()
+        for item in items:
+            if "Size" in item and item["Size"] <= LARGEST:  # the mark of a deletion has no size
+                content, metadata = _read(cloud, bucket, item)
+                traces |= traces_in(key, content)
+                traces |= {f"job:{metadata['job']}"} if "job" in metadata else set()
+                places |= _places(key, content)
+        folder = key.removeprefix(prefix).partition("/")[0]
+        yield Found(
+            where=f"s3://{bucket}/{key}",
+            traces=frozenset(traces),
+            links=folder in LINKS,
+            places=frozenset(places),
+        )
+
+
+def on_disk(folders: Iterable[Path], settings: Settings) -> Iterator[Found]:
+    """Every file below the folders; of notebooks' notes every note."""
+    for path in sorted({path for folder in folders for path in Path(folder).rglob("*")}):
+        if not path.is_file() or path.is_symlink() or _passed_over(path, settings.state):
+            continue
+        if path.name.startswith("notes-") and path.parent == settings.state:
+            yield from _notes(path)
+        elif path.stat().st_size <= LARGEST:
+            yield Found(where=str(path), traces=traces_in(path.name, path.read_bytes()))
+
+
+def own_folders(settings: Settings) -> tuple[Path, ...]:
+    """Where the course itself writes: pictures and reports, notes and working files."""
+    return settings.outputs, settings.state
+
+
+def _read(cloud: Cloud, bucket: str, item: dict) -> tuple[bytes, dict[str, str]]:
+    which = {} if item["IsLatest"] else {"VersionId": item["VersionId"]}
+    try:
+        answer = cloud.client("s3").get_object(Bucket=bucket, Key=item["Key"], **which)
+    except ClientError as trouble:
+        # Old versions have a permission of their own; their key still says whose they are.
+        if trouble.response["Error"]["Code"] in ("AccessDenied", "NoSuchKey", "NoSuchVersion"):
+            return b"", {}
+        raise
+    return answer["Body"].read(), answer.get("Metadata", {})
+
+
+def _places(key: str, content: bytes) -> set[str]:
+    if f"/{FOLDER}/" not in key:
+        return set()
+    try:
+        return {place for place in json.loads(content)["places"] if isinstance(place, str)}
+    except (ValueError, KeyError, TypeError):
+        return set()
+
+
+def _notes(path: Path) -> Iterator[Found]:
+    try:
+        notes = json.loads(path.read_text())
+    except (OSError, ValueError):
+        return
+    for name, value in notes.items():
+        traces = set(traces_in_text(str(value)))
+        folder = Path(str(value))
+        if folder.is_dir():  # of photos
+            for photo in folder.iterdir():
+                if photo.is_file():
+                    traces |= traces_in(photo.name, photo.read_bytes())
+        yield Found(where=f"{path}#{name}", traces=frozenset(traces))
+
+
+def _passed_over(path: Path, state: Path) -> bool:
+    if not path.is_relative_to(state):
+        return False
+    top = path.relative_to(state).parts[0]
+    return any(Path(top).match(pattern) for pattern in NOT_LOOKED_INTO)
