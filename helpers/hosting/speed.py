@@ -33,10 +33,9 @@ class Speed:
         )
 
     def __str__(self) -> str:
-        per_second = 1 / self.step
         return (
-            f"{per_second:,.0f} pixels x steps in a second, besides {self.rest * 1e6:.2f} µs"
-            " for each pixel"
+            f"{1 / self.step:,.0f} pixels x steps in a second, besides {self.rest * 1e6:.2f} µs "
+            "for each pixel"
         )
 
 
