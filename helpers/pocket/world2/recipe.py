@@ -66,6 +66,7 @@ class Recipe:
     rate: float = 1e-3
     seed: int = 7
     sheet_every: int = 1_000
+    sheet_rows: int = 4
 
 
 class Training:
@@ -188,7 +189,7 @@ class Training:
             self.log("base", step, loss)
             if step % self.recipe.sheet_every == 0 or step == steps:
                 self._save(average)
-                sample_sheet(self.out, sheets / f"step_{step:06}.png")
+                sample_sheet(self.out, sheets / f"step_{step:06}.png", self.recipe.sheet_rows)
         if not (self.out / "model_index.json").exists():  # a finished training, another folder
             self._save(_stored_average(self.work / "base.safetensors"))
 

@@ -177,7 +177,11 @@ def _draw_camera(rng: Random, subject: Identity, shot: str | None, seated: bool)
     else:
         near = isinstance(subject, Animal) and not seated
         shot = shot or ("close-up" if near and rng.random() < 0.30 else "whole")
-        low, high = (0.70, 0.80) if seated else (0.66, 0.92) if shot == "whole" else (1.25, 1.75)
+        low, high = (1.25, 1.75) if shot == "close-up" else (0.66, 0.92)
+        if shot == "whole" and near:
+            low, high = 0.58, 0.78  # raised ears and tails need room
+        if seated:
+            low, high = 0.70, 0.80
         size = float(rng.uniform(low, high))
         x = float(rng.normal(0.5, 0.03))
         y = 0.93 - 0.5 * size + float(rng.uniform(-0.05, 0.01))

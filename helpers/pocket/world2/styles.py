@@ -187,7 +187,7 @@ def watercolour(layers: Layers, rng: np.random.Generator) -> Array:
     wash = np.round(wash * 7 + 0.25 * wet[..., None]) / 7 * 0.5 + wash * 0.5
     wash = 1 - (1 - wash) * (0.80 + 0.14 * wet[..., None])
     grey = luminance(wash)[..., None]
-    wash = grey + (wash - grey) * 1.25
+    wash = grey + (wash - grey) * 1.6
     soft = ndimage.gaussian_filter(luminance(picture), n * 0.010)
     edge = np.hypot(ndimage.sobel(soft, 0), ndimage.sobel(soft, 1))
     wash = wash * (1 - np.clip(edge * 0.55, 0, 0.35))[..., None]
