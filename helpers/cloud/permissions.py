@@ -111,6 +111,11 @@ PERMISSIONS: tuple[Permission, ...] = (
             "AddTags endpoint/{EndpointName}",
             "deploy",
         ),
+        (
+            "UpdateEndpoint",
+            "endpoint/{EndpointName}, UpdateEndpoint endpoint-config/{EndpointConfigName}",
+            "new instances, which have forgotten an avatar",
+        ),
         ("AddTags", "{ResourceArn}", "move an endpoint's expiry"),
         ("ListTags", "{ResourceArn}", "read an endpoint's expiry"),
         ("DescribeEndpoint", "endpoint/{EndpointName}", _LOOK),

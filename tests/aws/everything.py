@@ -19,6 +19,7 @@ from helpers.cloud.meter import running
 from helpers.cloud.needs import quota_name
 from helpers.cloud.quota_requests import request_increase, request_status
 from helpers.cloud.quotas import quota_report
+from helpers.cloud.renew import renew_instances
 from helpers.cloud.serving_image import build_serving_image
 from helpers.cloud.session import Cloud, open_cloud
 from helpers.cloud.topics import create_topics
@@ -47,6 +48,7 @@ def main() -> None:
         fine_tune(cloud, ledger, Path(folder))
     print(running(cloud, ledger))
     extend(cloud, "everything", 1)
+    renew_instances(cloud, ledger, "everything")
     with suppress(CourseError):  # nobody serves it, but it is asked for
         AvatarClient(cloud.client("sagemaker-runtime"), cloud.name("nobody")).paint("a", "prompt")
     print(clean_up(cloud, ledger, personal_data=True).require_empty())
