@@ -4,9 +4,13 @@ registry   which bases there are; adding one is one entry
 licences   what their licences ask
 records    licences accepted and hashes trusted, written down
 keys       names of a text encoder's tensors, for every version of transformers
+shape      what a folder's configurations say
+recognise  which base a folder holds, and who vouches for that
 folder     opening a base on disk
 prepare    checking a downloaded base and laying it out as containers take it
-store      the same in a bucket, and back onto a container's disk
+prepared   that package
+store      the same in a bucket
+fetch      from there onto a container's disk
 """
 
 from helpers.bases.folder import BaseModel, base_hash, file_sha256, open_base, shipped_base

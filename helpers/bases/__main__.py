@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from helpers.bases.records import accept_licence, acceptance, require_licence
-from helpers.bases.registry import REGISTRY, UNSUPPORTED, Registered, registered
+from helpers.bases.registry import PARTS, REGISTRY, UNSUPPORTED, Registered, Source, registered
 from helpers.errors import CourseError, SetupError
 from helpers.settings import Settings
 
@@ -71,6 +71,7 @@ def card(entry: Registered, settings: Settings) -> str:
         f"takes {needs}",
         f"  {entry.notes}",
         *(f"  files: {one.repository} at {one.revision} ({one.note})" for one in entry.sources),
+        *(f"  to get them: {_download(one)}" for one in entry.sources[:1]),
         f"  hashes: {entry.confirmed or 'none are pinned; nobody has confirmed any'}",
         f"  licence: {entry.licence}",
     ]
@@ -78,6 +79,16 @@ def card(entry: Registered, settings: Settings) -> str:
         given = acceptance(entry, settings)
         lines.append(f"  accepted: {given['accepted'] if given else 'not yet'}")
     return "\n".join(lines)
+
+
+def _download(source: Source) -> str:
+    """The hub's own command, for the half-precision files and what describes them."""
+    files = " ".join(f"--include '{pattern}'" for pattern in _FILES)
+    revision = f" --revision {source.revision}" if source.revision else ""
+    return f".venv/bin/hf download {source.repository}{revision} {files} --local-dir FOLDER"
+
+
+_FILES = ("*.json", "tokenizer/*", "LICENSE*", *(f"{part}/*.fp16.safetensors" for part in PARTS))
 
 
 def _upload(entry: Registered, folder: Path, settings: Settings, *, trust: bool) -> None:

@@ -20,7 +20,7 @@ class Licence:
     to_accept: bool = True
 
     def __str__(self) -> str:
-        return f"{self.name} ({self.spdx})\n  text: {self.address}\n  {self.restrictions}"
+        return f"{self.name} ({self.spdx})\n    text: {self.address}\n    {self.restrictions}"
 
 
 _USES = (

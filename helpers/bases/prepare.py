@@ -9,31 +9,27 @@ can run code goes along.
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from helpers.bases.folder import (
-    INDEX,
     MANIFEST,
     BaseModel,
     combined_hash,
     file_sha256,
     open_base,
-    read_config,
-    read_shape,
-    recognise,
     variant,
 )
 from helpers.bases.keys import PREFIX, check_encoder, read_keys, write_prefixed
+from helpers.bases.prepared import PreparedBase, manifest_of, workshop
+from helpers.bases.recognise import recognise
 from helpers.bases.records import require_licence, trust_weights
 from helpers.bases.registry import PARTS, UNSUPPORTED, registered
+from helpers.bases.shape import INDEX, read_config, read_shape
 from helpers.errors import BaseModelError
 from helpers.settings import Settings
 
-FORMAT = 1
 _CLASSES = {
     "text_encoder": "CLIPTextModel",
     "tokenizer": "CLIPTokenizer",
@@ -42,40 +38,6 @@ _CLASSES = {
     "scheduler": "",
 }
 _DATA = {".json", ".txt", ".safetensors"}
-
-
-@dataclass(frozen=True, kw_only=True)
-class PreparedBase:
-    """A base ready to be packed or uploaded.
-
-    ``files`` is where each file of the package lies now, ``sums`` what it hashes to (SHA-256);
-    both leave out ``base.json``, whose text is ``manifest``. ``notes`` say what was left out or
-    changed. ``base.hash`` is that of the package.
-    """
-
-    base: BaseModel
-    files: Mapping[str, Path]
-    sums: Mapping[str, str]
-    manifest: bytes
-    notes: tuple[str, ...]
-
-    @property
-    def size(self) -> int:
-        """Bytes of all its files."""
-        return len(self.manifest) + sum(path.stat().st_size for path in self.files.values())
-
-    def members(self, below: str = "") -> dict[str, Path | bytes]:
-        """The package as ``helpers.archives.pack`` takes it, below a folder such as ``base/``."""
-        files: dict[str, Path | bytes] = {**self.files, MANIFEST: self.manifest}
-        return {f"{below}{name}": content for name, content in files.items()}
-
-    def write(self, folder: Path) -> BaseModel:
-        """Write the package into a new folder, ``base.json`` last; returns the base there."""
-        for name, path in self.files.items():
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(path, folder / name)
-        (folder / MANIFEST).write_bytes(self.manifest)
-        return replace(self.base, folder=folder)
 
 
 def prepare_base(
@@ -135,7 +97,7 @@ def prepare_base(
         base=base,
         files={name: files[name] for name in sorted(files)},
         sums=every,
-        manifest=_manifest(base, files, every, accepted),
+        manifest=manifest_of(base, files, every, accepted),
         notes=tuple(notes),
     )
 
@@ -225,7 +187,7 @@ def _with_prefixed_keys(
     check_encoder(keys, read_config(folder, "text_encoder/config.json"))
     if all(key.startswith(PREFIX) for key in keys):
         return files
-    written = _workshop(settings, file_sha256(path)) / name
+    written = workshop(settings, file_sha256(path)) / name
     if not written.exists():
         write_prefixed(path, written)
     notes.append(f"the text encoder's keys got the prefix {PREFIX} that older versions need")
@@ -258,42 +220,6 @@ def _index(
     changed = {**index, **{part: [None, None] for part in absent}}
     if "requires_safety_checker" in index or "safety_checker" in absent:
         changed["requires_safety_checker"] = False
-    written = _workshop(settings, digest) / INDEX
+    written = workshop(settings, digest) / INDEX
     written.write_text(json.dumps(changed, indent=2) + "\n", encoding="utf-8")
     return written
-
-
-def _workshop(settings: Settings, digest: str) -> Path:
-    """Where the few files lie that preparing changes, named by what they were made from."""
-    folder = settings.state / "prepared-bases" / digest[:16]
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    return folder
-
-
-def _manifest(
-    base: BaseModel,
-    files: Mapping[str, Path],
-    sums: Mapping[str, str],
-    accepted: Mapping[str, Any] | None,
-) -> bytes:
-    licence = base.registered.licence
-    told = {
-        "format": FORMAT,
-        "id": base.id,
-        "hash": base.hash,
-        "prediction_type": base.prediction_type,
-        "resolution": base.resolution,
-        "vouched": base.vouched,
-        "licence": {
-            "licence": licence.spdx,
-            "name": licence.name,
-            "address": licence.address,
-            "accepted": accepted["accepted"] if accepted else "not needed",
-            "by": accepted["by"] if accepted else "",
-        },
-        "files": {
-            name: {"sha256": digest, "bytes": files[name].stat().st_size}
-            for name, digest in sums.items()
-        },
-    }
-    return (json.dumps(told, indent=1, sort_keys=True) + "\n").encode()

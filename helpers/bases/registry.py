@@ -91,8 +91,8 @@ _SD2_FP16 = {
     "vae": "3e4c08995484ee61270175e9e7a072b66a6e4eeb5f0c266667fe1f45b90daf9a",
 }
 _WITHDRAWN = (
-    "Its publisher withdrew it from its hub in November 2025. Mirrors hold it; nobody vouches for "
-    "them, so the hashes above are what makes it the same base."
+    "Its publisher withdrew it from its hub in November 2025. Mirrors hold it and nobody vouches "
+    "for them: the pinned hashes are what makes a copy the same base."
 )
 
 POCKET = Registered(

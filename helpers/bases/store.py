@@ -19,7 +19,8 @@ from botocore.exceptions import ClientError
 
 from helpers.bases.fetch import read_manifest
 from helpers.bases.folder import MANIFEST
-from helpers.bases.prepare import PreparedBase, prepare_base
+from helpers.bases.prepare import prepare_base
+from helpers.bases.prepared import PreparedBase, usable_folder
 from helpers.bases.records import remember_folder
 from helpers.bases.registry import registered
 from helpers.errors import BaseModelError
@@ -75,7 +76,7 @@ def upload_base(
     bucket, key = split_uri(f"{uri}{MANIFEST}")
     s3.put_object(Bucket=bucket, Key=key, Body=prepared.manifest)
     ledger.created("s3-prefix", uri)
-    remember_folder(base.registered, base.folder, cloud.settings)
+    remember_folder(base.registered, usable_folder(prepared, cloud.settings), cloud.settings)
     return _stored(prepared, uri, sent)
 
 

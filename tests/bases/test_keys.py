@@ -8,7 +8,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 
-from helpers.bases.folder import read_config
 from helpers.bases.keys import (
     bare,
     check_encoder,
@@ -17,6 +16,7 @@ from helpers.bases.keys import (
     read_keys,
     write_prefixed,
 )
+from helpers.bases.shape import read_config
 from helpers.errors import BaseModelError
 
 NAMES = st.from_regex(r"[a-z_]{1,8}(\.[a-z0-9_]{1,8}){0,3}", fullmatch=True)

@@ -7,7 +7,7 @@ import json
 import shutil
 import zlib
 from collections import namedtuple
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError, ResponseStreamingError
+from diffusers import StableDiffusionPipeline
 
 from helpers.bases import BaseModel, accept_licence, shipped_base
 from helpers.bases.fetch import fetch_base, read_manifest
@@ -132,6 +133,23 @@ def test_a_licence_that_was_not_accepted_sends_nothing(
     assert manifest["licence"]["licence"] == entry.licence.spdx
     assert manifest["licence"]["accepted"][:2] == "20"
     assert shipped_base(entry.id, settings=mine.settings).folder == tiny.folder.resolve()
+
+
+def test_a_base_that_had_to_be_changed_is_used_as_it_was_uploaded(
+    mine: Cloud, ledger: Ledger, tiny: BaseModel, copy_base: Callable[[], Path], register: Register
+) -> None:
+    """Half precision alone, as a hub serves it: on this machine it is opened through links."""
+    entry, folder = register(weights={"fp16": pins_of(tiny)}), copy_base()
+    accept_licence(entry.id, settings=mine.settings)
+    for path in list(folder.rglob("*.safetensors")):
+        path.rename(path.with_suffix(".fp16.safetensors"))
+    for _ in range(2):
+        stored = upload_base(mine, ledger, folder, base_id=entry.id)
+    base = shipped_base(entry.id, settings=mine.settings)
+    assert base.hash == stored.hash == tiny.hash
+    assert base.folder != folder
+    StableDiffusionPipeline.from_pretrained(base.folder)
+    assert sum(path.stat(follow_symlinks=False).st_size for path in base.folder.rglob("*.*")) < 9999
 
 
 def test_an_altered_object_is_never_fetched(mine: Cloud, stored: str, tmp_path: Path) -> None:

@@ -18,8 +18,8 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from helpers.bases import open_base
-from helpers.bases.folder import read_config
 from helpers.bases.keys import bare, encoder_keys
+from helpers.bases.shape import read_config
 from helpers.launcher.environments import direct_pins
 from helpers.settings import ROOT
 from helpers.tuning.config import FineTuneConfig
