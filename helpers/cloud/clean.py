@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections import Counter
 from collections.abc import Sequence
+from functools import partial
 
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -50,7 +50,7 @@ def _clean(cloud: Cloud, photos: str, dry_run: bool) -> int:
             print(f"  {line}")
         return 1 if stock.unseen else 0
     delete = photos == "delete" or not personal or (photos == "ask" and _wanted(cloud, personal))
-    report = clean_up(cloud, ledger, personal_data=delete, tell=_Teller().tell)
+    report = clean_up(cloud, ledger, personal_data=delete, tell=partial(print, flush=True))
     print(report)
     _name_others(cloud)
     if not report.empty:
@@ -85,19 +85,6 @@ def _name_others(cloud: Cloud) -> None:
     for owner, count in sorted(owners(cloud).items()):
         if owner != cloud.settings.learner:
             print(f"not touched: {count} resources of {owner or 'nobody'} (AVATAR_LEARNER={owner})")
-
-
-class _Teller:
-    """Says what is being waited for, each thing once."""
-
-    def __init__(self) -> None:
-        self._said: Counter[str] = Counter()
-
-    def tell(self, text: str) -> None:
-        what = text.partition("; ")[2]
-        self._said[what] += 1
-        if self._said[what] == 1:
-            print(f"... {text}", flush=True)
 
 
 if __name__ == "__main__":

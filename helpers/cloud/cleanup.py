@@ -125,7 +125,7 @@ def clean_up(
     """Remove what ledger, tags and names lead to, dearest first, and look whether it is gone.
 
     ``personal_data``: photos, adapters and what was made of them too? Without them only what
-    bills or would be in the way goes. ``tell`` hears what is being waited for.
+    bills or would be in the way goes. ``tell`` hears what is being waited for, when it changes.
 
     One resource that cannot be removed does not keep the others; what is busy is asked again, and
     throttled calls are repeated. Raises nothing: the report says.
@@ -162,6 +162,7 @@ def _remove_all(
     waiting = {item: "" for item in wanted if item.kind in KINDS}
     shared: dict[Resource, str] = {}
     tries: Counter[Resource] = Counter()
+    said = ""
     while waiting:
         for item in list(waiting):
             if any(other.kind in KINDS[item.kind].after for other in waiting):
@@ -187,9 +188,15 @@ def _remove_all(
             return {**failed, **waiting}, shared
         if waiting:
             item, why = next(iter(waiting.items()))
-            tell(f"{len(waiting)} to go; {item.kind} {item.name}: {why}")
+            said = _tell_once(tell, f"{len(waiting)} to go; {item.kind} {item.name}: {why}", said)
             time.sleep(cloud.pause(5, brisk=0.05))
     return failed, shared
+
+
+def _tell_once(tell: Callable[[str], None], text: str, said: str) -> str:
+    if text != said:
+        tell(text)
+    return text
 
 
 def _personal(cloud: Cloud, found: list[Resource]) -> list[Why]:

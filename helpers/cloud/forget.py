@@ -54,10 +54,8 @@ class Avatar:
     def __str__(self) -> str:
         targets = [uri.rpartition("/")[2] for uri in self.objects if "/avatars/" in uri]
         named = ", ".join(targets) or "not published"
-        return (
-            f"{len(self.of('job'))} jobs, {len(self.of('photo'))} photos, "
-            f"{len(self.of('avatar'))} adapters ({named})"
-        )
+        counts = ", ".join(f"{kind}s: {len(self.of(kind))}" for kind in ("job", "photo", "avatar"))
+        return f"{counts} ({named})"
 
 
 @dataclass(kw_only=True)

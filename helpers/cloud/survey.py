@@ -101,18 +101,25 @@ def _places(key: str, content: bytes) -> set[str]:
 
 
 def _notes(path: Path) -> Iterator[Found]:
+    """Each note by itself; the folder of held-out photos goes with that of the photos."""
     try:
-        notes = json.loads(path.read_text())
-    except (OSError, ValueError):
+        notes = {name: str(value) for name, value in json.loads(path.read_text()).items()}
+    except (OSError, ValueError, AttributeError):
         return
-    for name, value in notes.items():
-        traces = set(traces_in_text(str(value)))
-        folder = Path(str(value))
-        if folder.is_dir():  # of photos
-            for photo in folder.iterdir():
-                if photo.is_file():
-                    traces |= traces_in(photo.name, photo.read_bytes())
-        yield Found(where=f"{path}#{name}", traces=frozenset(traces))
+    traces = {
+        name: traces_in_text(value) | _photos_in(Path(value)) for name, value in notes.items()
+    }
+    together = traces.get("photos", frozenset()) | traces.get("heldout", frozenset())
+    for name, own in traces.items():
+        found = together if name in ("photos", "heldout") else own
+        yield Found(where=f"{path}#{name}", traces=found)
+
+
+def _photos_in(folder: Path) -> frozenset[str]:
+    if not folder.is_absolute() or not folder.is_dir():
+        return frozenset()
+    files = [file for file in folder.iterdir() if file.is_file()]
+    return frozenset().union(*(traces_in(file.name, file.read_bytes()) for file in files))
 
 
 def _passed_over(path: Path, state: Path) -> bool:

@@ -25,6 +25,7 @@ from helpers.cloud.clean import main as clean
 from helpers.cloud.endpoints import deploy_async, wait_in_service
 from helpers.cloud.images import IMAGES
 from helpers.cloud.jobs import submit
+from helpers.cloud.renew import renew_instances
 from helpers.cloud.serving_image import build_serving_image
 from helpers.cloud.session import Cloud, open_cloud
 from helpers.cloud.topics import create_topics
@@ -67,6 +68,12 @@ def send_photos(cloud: Cloud, stem: str, folder: Path) -> None:
     submit(cloud, endpoint, request, inference_id=stem)
 
 
+def renew(cloud: Cloud, stem: str, folder: Path) -> None:
+    endpoint = deploy(cloud, stem, folder)
+    wait_in_service(cloud, endpoint)
+    renew_instances(cloud, cloud.ledger(), endpoint)
+
+
 def upload_much(cloud: Cloud, stem: str, folder: Path) -> None:
     large = folder / "large"
     large.write_bytes(bytes(LARGE))
@@ -90,7 +97,8 @@ def play(scene: str, stem: str, folder: Path) -> None:
         create_topics(cloud, cloud.ledger(), stem)
     elif scene != "open":
         scenes = {
-            "deploy": deploy, "photos": send_photos, "upload": upload_much, "image": build_image
+            "deploy": deploy, "photos": send_photos, "upload": upload_much, "image": build_image,
+            "renew": renew,
         }  # fmt: skip
         scenes[scene](cloud, stem, folder)
 

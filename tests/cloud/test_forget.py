@@ -185,7 +185,7 @@ def test_files_that_share_a_photo_or_an_adapter_are_one_avatar(studio: Studio) -
     ):  # fmt: skip
         assert anna.knows(known) and not bert.knows(known)
     assert not anna.traces & bert.traces
-    assert str(anna).startswith("3 jobs, 4 photos, 1 adapters (dog-")
+    assert str(anna).startswith("jobs: 3, photos: 4, avatars: 1 (dog-")
 
 
 def test_an_avatar_is_found_when_its_photos_and_staging_have_expired(studio: Studio) -> None:
@@ -280,6 +280,10 @@ def test_one_avatar_is_forgotten_everywhere_and_the_other_still_paints(
         unpacked_adapter.mkdir(parents=True)
         (unpacked_adapter / WEIGHTS).write_bytes(studio.weights[name])
     lab.keep(target=studio.targets["anna"], job=studio.jobs["anna-1"].to_json(), other="words")
+    own_photos = outputs.parent / "camera"
+    own_photos.mkdir()
+    PHOTOS["anna"][1].image.save(own_photos / "me.png")
+    lab.keep(photos=str(own_photos), heldout=str(outputs.parent))
     others = open_cloud(Settings(**{**vars(lab.settings), "learner": "ada-two"}))
     others.client("s3").put_object(
         Bucket=others.bucket, Key=f"{others.prefix}/requests/x.tar.gz", Body=b"theirs"
@@ -303,6 +307,9 @@ def test_one_avatar_is_forgotten_everywhere_and_the_other_still_paints(
     assert not [where for where in gone if "bert" in where or "ada-two" in where]
     notes = json.loads((lab.settings.state / "notes-local-ada.json").read_text())
     assert notes == {"other": "words"}
+    assert (own_photos / "me.png").exists(), "a learner's own folder is touched only when named"
+    named = forget_avatar(cloud, cloud.ledger(), anna, folders=[own_photos], dry_run=True)
+    assert named.removed == [str(own_photos / "me.png")]
 
     with pytest.raises(ServiceError, match="Failed to download model data"):
         painters.paint(studio.targets["anna"], "a photo", **SMALL)
