@@ -83,8 +83,8 @@ def _wanted(cloud: Cloud, personal: Sequence[str]) -> bool:
 def _name_others(cloud: Cloud) -> None:
     """A learner who forgot the name that the work was done under finds it here."""
     for owner, count in sorted(owners(cloud).items()):
-        if owner != cloud.settings.learner:
-            print(f"not touched: {count} resources of {owner or 'nobody'} (AVATAR_LEARNER={owner})")
+        if owner and owner != cloud.settings.learner:
+            print(f"not touched: {count} resources of {owner} (AVATAR_LEARNER={owner})")
 
 
 if __name__ == "__main__":

@@ -45,7 +45,7 @@ def renew_instances(cloud: Cloud, ledger: Ledger, endpoint: str) -> None:
     instances bill side by side. Raises ``ServiceError``.
     """
     sagemaker, full = cloud.client("sagemaker"), cloud.name(endpoint)
-    fresh = f"{full[:56]}-{secrets.token_hex(3)}"
+    fresh = f"{full[:56].rstrip('-')}-{secrets.token_hex(3)}"
     try:
         old = sagemaker.describe_endpoint(EndpointName=full)["EndpointConfigName"]
         known = sagemaker.describe_endpoint_config(EndpointConfigName=old)

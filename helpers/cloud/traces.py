@@ -76,13 +76,15 @@ def _in_archive(data: bytes) -> Iterator[str]:
 def _in_picture(name: str, data: bytes) -> Iterator[str]:
     """The adapters that painted it; a picture that nobody painted is a photo, as it is here and as
     it is sent."""
+    from PIL.Image import DecompressionBombError
+
     from helpers.hosting.picture import Painted
     from helpers.photos.archive import packed_photo
     from helpers.photos.load import load_photo
 
     try:
         info = Painted.from_bytes(data).info
-    except GenerationError:
+    except (GenerationError, DecompressionBombError):
         return
     if info:
         painters = [info.get("adapter_sha256"), *info.get("adapters", ())]
