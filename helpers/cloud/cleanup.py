@@ -165,6 +165,10 @@ def _remove_all(
     said = ""
     while waiting:
         for item in list(waiting):
+            if held := [other for other in failed if other.kind in KINDS[item.kind].held_by]:
+                del waiting[item]
+                failed[item] = f"{held[0].kind} {held[0].name} still needs it"
+                continue
             if any(other.kind in KINDS[item.kind].after for other in waiting):
                 waiting[item] = f"waits for {' and '.join(KINDS[item.kind].after)}"
                 continue

@@ -26,13 +26,15 @@ class Kind:
     ``find``    the learner's, by their names: needs neither ledger nor tag index
     ``exists``  whether one is there
     ``remove``  asks for its removal, which may take a while. Raises ``Busy`` and ``NotOurs``.
-    ``after``   kinds that must be gone before
+    ``after``   kinds to wait for, unless they cannot be removed at all
+    ``held_by`` kinds that need it: it stays while one of them cannot be removed
     """
 
     find: Callable[[Cloud], Iterable[str]]
     exists: Callable[[Cloud, str], bool]
     remove: Callable[[Cloud, str], None]
     after: tuple[str, ...] = ()
+    held_by: tuple[str, ...] = ()
 
 
 class Busy(Exception):

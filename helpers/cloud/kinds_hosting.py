@@ -132,12 +132,14 @@ DEFINITIONS: dict[str, Kind] = {
         exists=_describe("describe_endpoint_config", "EndpointConfigName"),
         remove=_delete("delete_endpoint_config", "EndpointConfigName"),
         after=("endpoint",),
+        held_by=("endpoint",),
     ),
     "model": Kind(
         find=_names("list_models", "Models", "ModelName"),
         exists=_describe("describe_model", "ModelName"),
         remove=_delete("delete_model", "ModelName"),
         after=("endpoint",),
+        held_by=("endpoint",),
     ),
 }
 """What costs nothing and would be in the way of the next deployment."""

@@ -293,6 +293,22 @@ def test_an_endpoint_that_stays_keeps_what_it_looks_at(
     assert whys["endpoint-config"] == whys["model"] == "waits for endpoint"
 
 
+def test_an_endpoint_that_may_not_be_deleted_keeps_it_too_and_nothing_else(
+    own_cloud: Cloud, tmp_path: Path, faults: Faults
+) -> None:
+    ledger = full_account(own_cloud, tmp_path)
+    faults.refuse("sagemaker", "DeleteEndpoint", "AccessDeniedException")
+    report = clean_up(own_cloud, ledger, personal_data=True)
+    whys = {item.kind: why for item, why in report.failed}
+    assert set(whys) == {"endpoint", "endpoint-config", "model"}
+    assert whys["endpoint-config"] == "endpoint avatar-ada--tune still needs it"
+    left = {"endpoints", "configurations", "models", "tags"}
+    assert set(what_is_left(own_cloud.client)) - {"log groups", "log streams"} == left
+    faults.end()
+    clean_up(own_cloud, ledger, personal_data=True).require_empty()
+    assert what_is_left(own_cloud.client) == {}
+
+
 @pytest.fixture
 def shorter(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[float], None]]:
     yield lambda seconds: monkeypatch.setattr(cleanup, "REHEARSAL_S", seconds)
