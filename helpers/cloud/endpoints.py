@@ -1,54 +1,24 @@
-"""Deploy the two endpoints of the course and wait until they serve."""
+"""Deploy the three kinds of endpoint, wait until they serve, delete them."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from botocore.exceptions import ClientError
 
-from helpers.cloud.costs import Estimate, estimate, expiry_tag
-from helpers.cloud.environment import (
-    LATER_BASE,
-    SERVING_BASE,
-    SHARED_MEMORY,
-    TRITON_ARGUMENTS,
-    check_environment,
-)
-from helpers.cloud.images import host_image, require_family
-from helpers.cloud.instances import has_gpu
+from helpers.cloud.deployment import STARTUP_S, Deployment, create, in_words, refusal, staged
+from helpers.cloud.environment import LATER_BASE, SERVING_BASE, SHARED_MEMORY, TRITON_ARGUMENTS
 from helpers.cloud.kinds import Busy
 from helpers.cloud.ledger import Ledger
 from helpers.cloud.resources import Resource, exists, remove
 from helpers.cloud.session import Cloud
-from helpers.errors import QuotaError, ServiceError
+from helpers.errors import ServiceError
 
-VARIANT = "AllTraffic"
 MAX_REQUEST_BYTES = 512 * 1024**2
-STARTUP_S = 1800
-
-
-@dataclass(frozen=True, kw_only=True)
-class Deployment:
-    """The three resources that make an endpoint; the course gives them one name.
-
-    ``estimate``: what it costs until it expires, as it was announced before the endpoint was made.
-    """
-
-    endpoint: str
-    config: str
-    model: str
-    estimate: Estimate
-
-    @property
-    def price_per_hour(self) -> float:
-        """Dollars; not a number where no price is known."""
-        per_hour = self.estimate.per_hour
-        return float("nan") if per_hour is None else per_hour
 
 
 def deploy_async(
@@ -73,22 +43,19 @@ def deploy_async(
     ``cloud.uri("async", name)``. Raises ``ServiceError`` when AWS refuses.
     """
     full = cloud.name(name)
-    if isinstance(model_data, Path):
-        _record_prefix(cloud, ledger)
-        model_data = cloud.upload(model_data, "models", f"{full}.tar.gz")
     topics = {"SuccessTopic": success_topic, "ErrorTopic": error_topic}
     outputs = {
         "S3OutputPath": cloud.uri("async", full, "output"),
         "S3FailurePath": cloud.uri("async", full, "failure"),
         "NotificationConfig": {key: arn for key, arn in topics.items() if arn},
     }
-    return _deploy(
+    return create(
         cloud,
         ledger,
         full,
         container={
             "Image": image,
-            **model_data_of(model_data),
+            **staged(cloud, ledger, full, model_data),
             # DJL takes 64 MB by default, less than a dozen photos straight from a phone.
             "Environment": {
                 "SERVING_MAX_REQUEST_SIZE": str(MAX_REQUEST_BYTES),
@@ -137,16 +104,13 @@ def deploy_real_time(
     ``ServiceError`` when AWS refuses.
     """
     full = cloud.name(name)
-    if isinstance(model_data, Path):
-        _record_prefix(cloud, ledger)
-        model_data = cloud.upload(model_data, "models", f"{full}.tar.gz")
-    return _deploy(
+    return create(
         cloud,
         ledger,
         full,
         container={
             "Image": image,
-            **model_data_of(model_data),
+            **staged(cloud, ledger, full, model_data),
             "Environment": {**REAL_TIME, **(environment or {})},
         },
         instance_type=instance_type,
@@ -180,7 +144,7 @@ def deploy_multi_model(
             "build a serving image, or ask for one instance",
         )
     arguments = SERVING_BASE if shared_base == "image" else LATER_BASE
-    return _deploy(
+    return create(
         cloud,
         ledger,
         cloud.name(name),
@@ -214,7 +178,7 @@ def delete_deployment(cloud: Cloud, ledger: Ledger, deployment: Deployment) -> f
         ("model", deployment.model),
     ):
         resource = Resource(kind=kind, name=name)
-        with _words(f"the {kind} {name} cannot be deleted"):
+        with in_words(f"the {kind} {name} cannot be deleted"):
             while exists(cloud, resource):
                 with suppress(Busy):
                     remove(cloud, resource)
@@ -235,7 +199,7 @@ def wait_in_service(cloud: Cloud, name: str, *, timeout_s: float = STARTUP_S) ->
         try:
             found = cloud.client("sagemaker").describe_endpoint(EndpointName=full)
         except ClientError as trouble:
-            raise _refused(f"the endpoint {full} is not there", trouble) from trouble
+            raise refusal(f"the endpoint {full} is not there", trouble) from trouble
         status, waited = found["EndpointStatus"], time.monotonic() - began
         if status == "InService":
             return waited
@@ -248,117 +212,3 @@ def wait_in_service(cloud: Cloud, name: str, *, timeout_s: float = STARTUP_S) ->
         if waited > timeout_s:
             raise ServiceError(f"the endpoint {full} is still {status} after {timeout_s:.0f} s")
         time.sleep(cloud.pause(10))
-
-
-def _deploy(
-    cloud: Cloud,
-    ledger: Ledger,
-    full: str,
-    *,
-    container: dict[str, Any],
-    instance_type: str,
-    instance_count: int,
-    more: dict[str, Any],
-) -> Deployment:
-    sagemaker = cloud.client("sagemaker")
-    check_environment(container.get("Environment", {}))
-    cost = estimate(cloud, f"the endpoint {full}", instance_type, count=instance_count)
-    cloud.announce(str(cost))
-    variant: dict[str, Any] = {
-        "VariantName": VARIANT,
-        "ModelName": full,
-        "InstanceType": instance_type,
-        "InitialInstanceCount": instance_count,
-        "ContainerStartupHealthCheckTimeoutInSeconds": STARTUP_S,
-    }
-    if "ModelDataSource" in container:  # where a large base lies
-        variant["ModelDataDownloadTimeoutInSeconds"] = STARTUP_S
-    gpu = has_gpu(instance_type)
-    require_family(container["Image"], instance_type, gpu=gpu)
-    if host := host_image(container["Image"], gpu=gpu):
-        variant["InferenceAmiVersion"] = host
-    _record_prefix(cloud, ledger)
-    made: list[Resource] = []
-    try:
-        with _words(f"the model {full} cannot be created"), ledger.creating("model", full):
-            sagemaker.create_model(
-                ModelName=full,
-                PrimaryContainer=container,
-                ExecutionRoleArn=cloud.role_arn,
-                Tags=cloud.tags,
-            )
-        made.append(Resource(kind="model", name=full))
-        with (
-            _words(f"the endpoint configuration {full} cannot be created"),
-            ledger.creating("endpoint-config", full),
-        ):
-            sagemaker.create_endpoint_config(
-                EndpointConfigName=full, ProductionVariants=[variant], Tags=cloud.tags, **more
-            )
-        made.append(Resource(kind="endpoint-config", name=full))
-        ledger.planned("log-group", f"/aws/sagemaker/Endpoints/{full}")
-        with (
-            _words(f"the endpoint {full} cannot be created"),
-            ledger.creating(
-                "endpoint",
-                full,
-                price_per_hour=cost.per_hour,
-                instances=cost.instances,
-                price_source=cost.price.source,
-            ),
-        ):
-            sagemaker.create_endpoint(
-                EndpointName=full,
-                EndpointConfigName=full,
-                Tags=[*cloud.tags, expiry_tag(cost.hours)],
-            )
-    except ServiceError:
-        _take_back(cloud, ledger, made)
-        raise
-    return Deployment(endpoint=full, config=full, model=full, estimate=cost)
-
-
-def _take_back(cloud: Cloud, ledger: Ledger, made: list[Resource]) -> None:
-    """Remove what a refused deployment made, so that the next one finds its name free.
-
-    Where that fails too, the ledger still names it and clean-up removes it.
-    """
-    for resource in reversed(made):
-        with suppress(ClientError):
-            remove(cloud, resource)
-            ledger.removed(resource.kind, resource.name)
-
-
-def model_data_of(location: str) -> dict[str, Any]:
-    """A container's members for model data: an archive, or a prefix if it ends with a slash."""
-    if not location.endswith("/"):
-        return {"ModelDataUrl": location}
-    source = {"S3Uri": location, "S3DataType": "S3Prefix", "CompressionType": "None"}
-    return {"ModelDataSource": {"S3DataSource": source}}
-
-
-def _record_prefix(cloud: Cloud, ledger: Ledger) -> None:
-    """Everything below the learner's prefix goes when the course is over."""
-    prefix = cloud.uri("")
-    if not any((e.kind, e.name) == ("s3-prefix", prefix) for e in ledger.open()):
-        ledger.planned("s3-prefix", prefix)
-
-
-@contextmanager
-def _words(what: str) -> Iterator[None]:
-    try:
-        yield
-    except ClientError as trouble:
-        raise _refused(what, trouble) from trouble
-
-
-def _refused(what: str, trouble: ClientError) -> ServiceError:
-    why = trouble.response["Error"].get("Message", str(trouble))
-    if trouble.response["Error"].get("Code") == "ResourceLimitExceeded":
-        return QuotaError(
-            what, why, "notebook 00 ranks other instances, and asks for more of this one"
-        )
-    if trouble.response["Error"].get("Code", "").startswith("AccessDenied"):
-        return ServiceError(what, why, "docs/permissions.md says which permission is for what")
-    taken = "already existing" in why
-    return ServiceError(what, why, "clean up first, or choose another name" if taken else "")

@@ -14,7 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from helpers.cloud.costs import estimate, expiry_tag, extend, read_expiry
-from helpers.cloud.endpoints import Deployment, deploy_async, wait_in_service
+from helpers.cloud.deployment import Deployment
+from helpers.cloud.endpoints import deploy_async, wait_in_service
 from helpers.cloud.images import djl_image
 from helpers.cloud.ledger import Entry, Ledger
 from helpers.cloud.meter import Meter, Running, bill, running

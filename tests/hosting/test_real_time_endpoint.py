@@ -9,12 +9,8 @@ import pytest
 from botocore.exceptions import ClientError
 
 from helpers.archives import pack, read_members
-from helpers.cloud.endpoints import (
-    Deployment,
-    delete_deployment,
-    deploy_real_time,
-    wait_in_service,
-)
+from helpers.cloud.deployment import Deployment
+from helpers.cloud.endpoints import delete_deployment, deploy_real_time, wait_in_service
 from helpers.cloud.images import real_time_image
 from helpers.cloud.logs import read_logs
 from helpers.cloud.session import Cloud

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from helpers.archives import read_members
-from helpers.cloud.endpoints import deploy_async, model_data_of, wait_in_service
+from helpers.cloud.deployment import model_data_of
+from helpers.cloud.endpoints import deploy_async, wait_in_service
 from helpers.cloud.images import djl_image
 from helpers.cloud.ledger import Ledger
 from helpers.cloud.session import Cloud
