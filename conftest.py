@@ -6,6 +6,7 @@ import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -19,6 +20,32 @@ def _settings_of(folder: str) -> dict[str, str]:
         "AVATAR_STATE": str(Path(folder) / "state"),
         "AVATAR_OUTPUTS": str(Path(folder) / "outputs"),
     }
+
+
+_LONGEST = ("notebooks", "tests/test_demo.py", "tests/aws")
+
+
+def _place(nodeid: str) -> str:
+    """What stays with one of pytest-xdist's workers: a file, or all notebooks, in their order."""
+    return "notebooks" if nodeid.startswith("notebooks/") else nodeid.partition("::")[0]
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Several workers end together if what takes longest begins first."""
+    if config.getoption("numprocesses", None) or hasattr(config, "workerinput"):
+        items.sort(key=lambda item: not _place(item.nodeid).startswith(_LONGEST))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Hands out whole places instead of single tests, whose fixtures would be made twice."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByPlace(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return _place(nodeid)
+
+    return ByPlace(config, log)
 
 
 @pytest.hookimpl(wrapper=True)

@@ -32,7 +32,8 @@ def run(root: Path, python: Path, selection: Sequence[str]) -> int:
         rows.append((name, code, time.monotonic() - began))
     print("--- pytest", flush=True)
     began = time.monotonic()
-    code, summary = _pytest(root, [*module, "pytest", *selection], environ)
+    spread = [] if selection else ["-n", str(_workers()), "--no-loadscope-reorder"]
+    code, summary = _pytest(root, [*module, "pytest", *spread, *selection], environ)
     rows.append(("pytest", code, time.monotonic() - began))
 
     print(f"\n{'step':<12} {'seconds':>8}  result")
@@ -40,6 +41,11 @@ def run(root: Path, python: Path, selection: Sequence[str]) -> int:
         print(f"{name:<12} {seconds:8.1f}  {'passed' if result == 0 else f'failed ({result})'}")
     print(f"\n{summary}", flush=True)
     return next((abs(result) for _, result, _ in rows if result), 0)
+
+
+def _workers() -> int:
+    """Processes that share the tests. Each may start a local SageMaker and a base: 2 GB."""
+    return max(1, min(os.cpu_count() or 1, 4))
 
 
 def _environment() -> dict[str, str]:
