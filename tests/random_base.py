@@ -6,12 +6,14 @@ from pathlib import Path
 
 import torch
 
-from helpers.pocket.captions import world_words
 from helpers.pocket.model import PocketShape, build_text_encoder, build_unet, build_vae
 from helpers.pocket.save import save_pocket
 from helpers.pocket.vocabulary import build_tokenizer
+from helpers.pocket.world.captions import world_words
 
-SMALL = PocketShape(vae_channels=(16, 16, 16), unet_channels=(32, 32, 64), text_layers=1)
+SMALL = PocketShape(
+    latent_channels=4, vae_channels=(16, 16, 16), unet_channels=(32, 32, 64), text_layers=1
+)
 """The least that is still recognised as the pocket: steps cost a tenth."""
 
 

@@ -1,17 +1,20 @@
 """The course's container images in one table: pinned, and what each of them carries.
 
-Registry accounts and regions come from the SageMaker SDK's own tables (``image_uris``); the tag
-that this table pins must be what they answer, so an image never changes without somebody reading
-why. No image was pulled for it: what no public source said is called "not inspected".
+Registry accounts and regions come from the SageMaker SDK's own tables, read as files: importing the
+SDK takes seconds, in every process that deploys. That ``image_uris.retrieve`` answers the same, in
+every region, is a test. No image was pulled: what no public source said is called "not inspected".
 """
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
-from typing import Any
+from functools import cache, reduce
+from importlib.metadata import distribution
+from operator import getitem
+from pathlib import Path
 
 from helpers.errors import ServiceError
 from helpers.tables import Table
@@ -27,6 +30,7 @@ TURING_AND_LATER = ("g4dn", "g5", "g6", "g6e", "p4d", "p4de", "p5", "p5e", "p5en
 MULTI_MODEL_FAMILIES = ("p2", "p3", "g4dn", "g5")
 """GPU families that AWS lists for multi-model endpoints (its developer guide, read 2026-11-21)."""
 TRITON_REPOSITORY = "avatar-triton"
+_TABLES = "sagemaker/core/image_uri_config"
 _OWN_TRITON = re.compile(r"avatar-([a-z0-9-]+-)?triton")
 
 
@@ -34,7 +38,7 @@ _OWN_TRITON = re.compile(r"avatar-([a-z0-9-]+-)?triton")
 class ContainerImage:
     """One image of AWS's registry, as the course uses it.
 
-    ``lookup``    what ``image_uris.retrieve`` is asked, region left out
+    ``listed``    where the SDK lists the image's registries: a file of its tables, and keys in it
     ``carries``   versions inside, by package; ``UNKNOWN`` where no public source says
     ``families``  instance families with a GPU that it runs on; a CPU instance always may
     ``patched``   until when AWS patches it, in words
@@ -44,7 +48,7 @@ class ContainerImage:
     use: str
     repository: str
     tag: str
-    lookup: Mapping[str, Any]
+    listed: tuple[str, ...]
     cuda: str
     carries: Mapping[str, str]
     families: tuple[str, ...]
@@ -63,10 +67,17 @@ class ContainerImage:
 
     def uri(self, region: str) -> str:
         """The image in AWS's registry of ``region``. Raises ``ServiceError``."""
-        return _look_up(self.use, region)
+        account = _registries(self.listed).get(region)
+        if account is None:
+            raise ServiceError(
+                f"AWS offers no image for {self.use} in {region}",
+                "the SageMaker SDK's table does not list the region",
+                "set AVATAR_REGION to one that it lists, such as us-east-1 or eu-west-1",
+            )
+        suffix = "amazonaws.com.cn" if region.startswith("cn-") else "amazonaws.com"
+        return f"{account}.dkr.ecr.{region}.{suffix}/{self.name}"
 
 
-_GPU = {"instance_type": "ml.g5.xlarge"}  # the SDK chooses between CPU and GPU images by it
 IMAGES = {
     image.use: image
     for image in (
@@ -74,7 +85,7 @@ IMAGES = {
             use="fine-tuning",
             repository="djl-inference",
             tag="0.36.0-lmi27.0.0-cu130",
-            lookup={"framework": "djl-lmi", "version": "0.36.0"},
+            listed=("djl-lmi", "versions", "0.36.0"),
             cuda="13.0",
             carries={
                 "python": "3.12", "torch": UNKNOWN, "transformers": UNKNOWN,
@@ -91,10 +102,7 @@ IMAGES = {
             use="training",
             repository="pytorch",
             tag="2.12-cu130-amzn2023-sagemaker",
-            lookup={
-                "framework": "pytorch-amzn2023", "version": "2.12", "image_scope": "training",
-                **_GPU,
-            },
+            listed=("pytorch-amzn2023", "training", "versions", "2.12"),
             cuda="13.0",
             carries={
                 "python": "3.12", "torch": "2.12.1", "transformers": UNKNOWN, "diffusers": UNKNOWN,
@@ -110,10 +118,7 @@ IMAGES = {
             use="real-time",
             repository="huggingface-pytorch-inference",
             tag="2.6.0-transformers5.5.3-gpu-py312-cu124-ubuntu22.04",
-            lookup={
-                "framework": "huggingface", "version": "5.5.3", "image_scope": "inference",
-                "base_framework_version": "pytorch2.6.0", "py_version": "py312", **_GPU,
-            },
+            listed=("huggingface", "inference", "versions", "5.5.3", "pytorch2.6.0"),
             cuda="12.4",
             carries={
                 "python": "3.12", "torch": "2.6.0", "transformers": "5.5.3", "diffusers": "0.38.0",
@@ -130,10 +135,7 @@ IMAGES = {
             use="avatars",
             repository="sagemaker-tritonserver",
             tag="26.05-py3",
-            lookup={
-                "framework": "sagemaker-tritonserver", "version": "26.05",
-                "image_scope": "inference", **_GPU,
-            },
+            listed=("sagemaker-tritonserver", "versions", "26.05"),
             cuda="13",
             carries={
                 "python": "3.12 (from memory)", "torch": UNKNOWN, "transformers": UNKNOWN,
@@ -234,22 +236,16 @@ def _carried(image: ContainerImage) -> str:
 
 
 @cache
-def _look_up(use: str, region: str) -> str:
-    from sagemaker.core import image_uris  # seconds to import, so only where it is needed
-
-    image = IMAGES[use]
+def _registries(listed: tuple[str, ...]) -> Mapping[str, str]:
+    """Registry accounts by region."""
+    name, *keys = listed
+    found = distribution("sagemaker-core").locate_file(f"{_TABLES}/{name}.json")
     try:
-        found = str(image_uris.retrieve(region=region, **image.lookup))
-    except ValueError as trouble:
+        table = json.loads(Path(str(found)).read_text(encoding="utf-8"))
+        return reduce(getitem, [*keys, "registries"], table)
+    except (OSError, KeyError) as trouble:
         raise ServiceError(
-            f"AWS offers no image for {use} in {region}",
-            "the SageMaker SDK's table does not list the region",
-            "set AVATAR_REGION to one that it lists, such as us-east-1 or eu-west-1",
+            f"the SageMaker SDK's table of images has no {' / '.join(listed)}",
+            "the installed SDK is not the one that the course was written for",
+            "install the pinned one: run `python3 course.py test` once",
         ) from trouble
-    if not found.endswith(f"/{image.name}"):
-        raise ServiceError(
-            f"the image for {use} is not the one that the course was written for",
-            f"it pins {image.name}, the SageMaker SDK answers {found.rpartition('/')[2]}",
-            "install the pinned SDK: run `python3 course.py test` once",
-        )
-    return found

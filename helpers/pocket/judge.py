@@ -1,18 +1,14 @@
-"""The judge: a small network that tells one drawn identity from another.
+"""The judge: reads labels, knows subjects again, compares pictures with words.
 
-It stands in for DINO on pocket pictures: its embedding of two pictures is alike when they show
-the same subject, whatever the setting, pose, light or clothes. Trained by contrast (InfoNCE) on
-pairs of scenes that share nothing but the subject.
+One convolutional body and three outputs: a head for each of ``LABELS``; an identity vector, trained
+by contrast against *other subjects of the same kind*; and a picture vector that meets the vector of
+a caption, as CLIP's does. It stands in for DINO (identity) and CLIP (agreement) on pocket pictures.
 """
 
 from __future__ import annotations
 
 import json
-import os
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from dataclasses import replace
-from functools import partial
+from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 
@@ -24,133 +20,124 @@ from torch import nn
 from torch.nn import functional as F
 
 from helpers.errors import BaseModelError
-from helpers.pocket.identity import CLOTHES, Person, draw_identity
-from helpers.pocket.train_vae import cosine, to_tensor
-from helpers.pocket.world import KINDS, draw_scene, render
+from helpers.pocket.train_vae import to_tensor
+from helpers.pocket.vocabulary import FILLERS
+from helpers.pocket.world.captions import world_words
+from helpers.pocket.world.labels import LABELS
 
 SIDE = 64
-WIDTH = 64
-_SHARES = (0.25, 0.25, 0.45, 0.05)
+WIDTHS = (3, 32, 64, 128, 192)
+IDENTITY, AGREEMENT, TEXT, TOKENS = 96, 128, 128, 40
+
+
+def vocabulary() -> list[str]:
+    """The words that the text side knows, in a fixed order; 0 pads and 1 is any other word."""
+    return ["", "?", *sorted({word.lower() for word in (*world_words(), *FILLERS)})]
 
 
 class Judge(nn.Module):
-    """Pictures (N, 3, 64, 64) in -1..1 to unit vectors (N, 64)."""
+    """Pictures (N, 3, 64, 64) in -1..1 to labels, identity and agreement."""
 
     def __init__(self) -> None:
         super().__init__()
-        widths = (3, 24, 48, 96, 128)
         blocks: list[nn.Module] = []
-        for before, after in pairwise(widths):
-            blocks += [
-                nn.Conv2d(before, after, 3, stride=2, padding=1),
-                nn.GroupNorm(8, after),
-                nn.SiLU(),
-                nn.Conv2d(after, after, 3, padding=1),
-                nn.GroupNorm(8, after),
-                nn.SiLU(),
-            ]
+        for before, after in pairwise(WIDTHS):
+            for wide, stride in ((before, 2), (after, 1)):
+                blocks += [nn.Conv2d(wide, after, 3, stride=stride, padding=1),
+                           nn.GroupNorm(16, after), nn.SiLU()]  # fmt: skip
         self.body = nn.Sequential(*blocks)
-        self.head = nn.Sequential(nn.Linear(widths[-1] * 3, 128), nn.SiLU(), nn.Linear(128, WIDTH))
+        wide = WIDTHS[-1] * 5
+        self.labels = nn.Linear(wide, sum(map(len, LABELS.values())))
+        self.identity = nn.Sequential(nn.Linear(wide, 256), nn.SiLU(), nn.Linear(256, IDENTITY))
+        self.agreement = nn.Sequential(nn.Linear(wide, 256), nn.SiLU(), nn.Linear(256, AGREEMENT))
+        self._index = {word: place for place, word in enumerate(vocabulary())}
+        self.words = nn.Embedding(len(self._index), TEXT, padding_idx=0)
+        self.places = nn.Parameter(torch.randn(TOKENS, TEXT) * 0.02)
+        layer = nn.TransformerEncoderLayer(TEXT, 4, TEXT * 3, 0.0, "gelu", batch_first=True)
+        self.reader = nn.TransformerEncoder(layer, 2, enable_nested_tensor=False)
+        self.said = nn.Linear(TEXT, AGREEMENT)
 
-    def forward(self, pictures: torch.Tensor) -> torch.Tensor:
-        """Embed; the result has length one."""
+    def features(self, pictures: torch.Tensor) -> torch.Tensor:
+        """(N, 960): mean and maximum of the whole, and the means of three bands."""
         grid = self.body(pictures)
-        pooled = [grid.mean((2, 3)), grid.amax((2, 3)), grid[..., :2, 1:3].mean((2, 3))]
-        return F.normalize(self.head(torch.cat(pooled, 1)), dim=1)
+        bands = [
+            part.mean((2, 3)) for part in (grid[:, :, :1], grid[:, :, 1:3, 1:3], grid[:, :, 3:])
+        ]
+        return torch.cat([grid.mean((2, 3)), grid.amax((2, 3)), *bands], 1)
+
+    def split(self, features: torch.Tensor) -> dict[str, torch.Tensor]:
+        """Scores of every label's values, (N, values) each."""
+        parts = self.labels(features).split([len(values) for values in LABELS.values()], 1)
+        return dict(zip(LABELS, parts, strict=True))
+
+    def tokens(self, prompts: Sequence[str]) -> torch.Tensor:
+        """(N, TOKENS) numbers of words; what the world has no word for becomes 1."""
+        rows = torch.zeros(len(prompts), TOKENS, dtype=torch.long)
+        for row, prompt in enumerate(prompts):
+            words = prompt.lower().replace(",", " ").split()[:TOKENS]
+            rows[row, : len(words)] = torch.tensor([self._index.get(word, 1) for word in words])
+        return rows
+
+    def read_words(self, rows: torch.Tensor) -> torch.Tensor:
+        """Unit vectors (N, AGREEMENT) of tokenised captions."""
+        blank = rows == 0
+        blank[:, 0] = False
+        known = self.reader(self.words(rows) + self.places, src_key_padding_mask=blank)
+        share = (~blank)[..., None].float()
+        return F.normalize(self.said((known * share).sum(1) / share.sum(1)), dim=1)
+
+    # -- what the course uses ---------------------------------------------------------------
 
     @torch.no_grad()
     def embed(self, pictures: Sequence[Image.Image]) -> torch.Tensor:
-        """Unit vectors (N, 64) of PIL pictures of any size."""
-        small = [np.asarray(p.convert("RGB").resize((SIDE, SIDE), Image.Resampling.BICUBIC))
-                 for p in pictures]  # fmt: skip
-        return self(to_tensor(np.stack(small)))
+        """Identity: unit vectors (N, 96) of PIL pictures of any size."""
+        return F.normalize(self.identity(self.features(_prepare(pictures))), dim=1)
+
+    @torch.no_grad()
+    def read(self, pictures: Sequence[Image.Image]) -> dict[str, list[str]]:
+        """For each label, what the judge sees in each picture."""
+        split = self.split(self.features(_prepare(pictures)))
+        return {name: [LABELS[name][i] for i in scores.argmax(1).tolist()]
+                for name, scores in split.items()}  # fmt: skip
+
+    @torch.no_grad()
+    def agree(self, pictures: Sequence[Image.Image], prompts: Sequence[str]) -> torch.Tensor:
+        """Cosines (N, M) of pictures and prompts, as CLIP-T has them."""
+        seen = F.normalize(self.agreement(self.features(_prepare(pictures))), dim=1)
+        return seen @ self.read_words(self.tokens(prompts)).T
 
     def save(self, path: Path) -> None:
-        """Write the weights in half precision."""
+        """Write the weights in half precision, with the labels and words they were trained for."""
         path.parent.mkdir(parents=True, exist_ok=True)
-        save_file(
-            {key: value.half().contiguous() for key, value in self.state_dict().items()}, path
-        )
+        about = {"labels": json.dumps(LABELS), "words": json.dumps(vocabulary())}
+        weights = {key: value.half().contiguous() for key, value in self.state_dict().items()}
+        save_file(weights, path, metadata=about)
 
     @classmethod
     def load(cls, path: Path) -> Judge:
-        """Read weights written by ``save``; raises ``BaseModelError`` where there are none."""
+        """Read weights written by ``save``.
+
+        Raises ``BaseModelError`` where there are none, or where they know other labels or words.
+        """
+        from safetensors import safe_open
+
         if not path.exists():
             raise BaseModelError("the judge's weights are missing", f"{path.name} is not there",
                                  "restore models/pocket_judge from the repository")  # fmt: skip
+        with safe_open(path, framework="pt") as file:
+            about = file.metadata() or {}
+        wanted = {name: list(values) for name, values in LABELS.items()}
+        if (json.loads(about.get("labels", "{}")) != wanted
+                or json.loads(about.get("words", "[]")) != vocabulary()):  # fmt: skip
+            raise BaseModelError("the judge was trained for another world",
+                                 "its labels or words differ from helpers.pocket.world",
+                                 "train it again: helpers.pocket.recipe")  # fmt: skip
         judge = cls()
         judge.load_state_dict({key: value.float() for key, value in load_file(path).items()})
         return judge.eval()
 
 
-def _views(seed: int, count: int, index: int) -> np.ndarray:
-    """``count`` pictures of one identity; a person changes clothes between them."""
-    rng = np.random.default_rng([seed, index])
-    subject = draw_identity(rng, str(rng.choice(KINDS, p=_SHARES)))
-    pictures = []
-    for _ in range(count):
-        if isinstance(subject, Person):
-            name = str(rng.choice(list(CLOTHES)))
-            subject = replace(subject, clothes=name, clothes_colour=CLOTHES[name])
-        style = "photo" if rng.random() < 0.9 else None
-        pictures.append(
-            np.asarray(render(draw_scene(rng, subject=subject, style=style), SIDE).image)
-        )
-    return np.stack(pictures)
-
-
-def make_identities(path: Path, *, count: int, views: int, seed: int, workers: int) -> np.ndarray:
-    """(count, views, 64, 64, 3) uint8, rendered once and kept at ``path``."""
-    about = json.dumps({"count": count, "views": views, "seed": seed})
-    if path.exists():
-        with np.load(path) as stored:
-            if str(stored["about"]) == about:
-                return stored["pictures"]
-    with ProcessPoolExecutor(workers) as pool:
-        pictures = np.stack(
-            list(pool.map(partial(_views, seed, views), range(count), chunksize=64))
-        )
-    temporary = path.with_name(path.name + ".partial.npz")
-    np.savez_compressed(temporary, pictures=pictures, about=about)
-    os.replace(temporary, path)
-    return pictures
-
-
-def _worn(pictures: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
-    """The wear that generated pictures show: softness, noise, a shift of colour and of place."""
-    if rng.random() < 0.6:
-        small = int(rng.integers(28, 60))
-        pictures = F.interpolate(pictures, size=small, mode="bilinear", antialias=True)
-        pictures = F.interpolate(pictures, size=SIDE, mode="bilinear")
-    count = len(pictures)
-    gain = torch.from_numpy(rng.normal(1, 0.05, (count, 3, 1, 1))).float()
-    offset = torch.from_numpy(rng.normal(0, 0.04, (count, 1, 1, 1))).float()
-    noise = torch.from_numpy(rng.normal(0, 0.03, tuple(pictures.shape)).astype(np.float32))
-    shifted = torch.roll(pictures, (int(rng.integers(-4, 5)), int(rng.integers(-4, 5))), (2, 3))
-    return (shifted * gain + offset + noise).clamp(-1, 1)
-
-
-def train_judge(
-    judge: Judge, pictures: np.ndarray, *, steps: int, batch: int = 64, rate: float = 2e-3,
-    heat: float = 0.1, seed: int = 0,
-) -> Iterator[tuple[int, float]]:  # fmt: skip
-    """Yield ``(step, loss)``. ``pictures`` is (identities, views, 64, 64, 3) uint8."""
-    optimizer = torch.optim.AdamW(judge.parameters(), lr=rate, weight_decay=1e-3)
-    judge.train()
-    target = torch.arange(batch)
-    for step in range(steps):
-        rng = np.random.default_rng([seed, step])
-        rows = rng.choice(len(pictures), batch, replace=False)
-        columns = np.stack([rng.choice(pictures.shape[1], 2, replace=False) for _ in rows])
-        pair = [to_tensor(np.ascontiguousarray(pictures[rows, columns[:, i]])) for i in (0, 1)]
-        for group in optimizer.param_groups:
-            group["lr"] = cosine(step, steps, rate)
-        with torch.autocast("cpu", dtype=torch.bfloat16):
-            first, second = (judge(_worn(side, rng)).float() for side in pair)
-        likeness = first @ second.T / heat
-        loss = (F.cross_entropy(likeness, target) + F.cross_entropy(likeness.T, target)) / 2
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        optimizer.step()
-        yield step + 1, loss.item()
-    judge.eval()
+def _prepare(pictures: Sequence[Image.Image]) -> torch.Tensor:
+    small = [np.asarray(p.convert("RGB").resize((SIDE, SIDE), Image.Resampling.BICUBIC))
+             for p in pictures]  # fmt: skip
+    return to_tensor(np.stack(small))

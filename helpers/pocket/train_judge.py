@@ -1,20 +1,120 @@
-"""Trains the judge and measures it on identities it never saw.
-
-python -m helpers.pocket.train_judge --out models/pocket_judge --work build/pocket
-"""
+"""Trains the judge, and measures it on scenes and subjects it never saw."""
 
 from __future__ import annotations
 
-import argparse
-import json
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from PIL import Image
+from torch.nn import functional as F
 
-from helpers.pocket.judge import Judge, make_identities
-from helpers.pocket.judge import train_judge as train
+from helpers.pocket.checkpoint import load_state, save_state
+from helpers.pocket.judge import SIDE, Judge
+from helpers.pocket.train_vae import cosine, to_tensor
+from helpers.pocket.world.dataset import World
+from helpers.pocket.world.identities import SHARES, Identities
+from helpers.pocket.world.labels import LABELS
+
+HEAT_IDENTITY, HEAT_WORDS = 0.1, 0.07
+
+
+def train_judge(
+    judge: Judge, world: World, identities: Identities, *, steps: int, checkpoint: Path,
+    batch: int = 64, rate: float = 2e-3, seed: int = 0, save_every: int = 250,
+) -> Iterator[tuple[int, float]]:  # fmt: skip
+    """Yield ``(step, loss)``: labels and captions on ``batch`` scenes, identity on half as many
+    pairs of subjects of one kind. Resumes from ``checkpoint``."""
+    optimizer = torch.optim.AdamW(judge.parameters(), lr=rate, weight_decay=1e-3)
+    start = load_state(checkpoint, modules={"judge": judge}, optimizer=optimizer)
+    judge.train()
+    of_kind = [np.flatnonzero(identities.kinds == kind) for kind in range(len(SHARES))]
+    shares = np.array([share if len(rows) > 1 else 0.0
+                       for share, rows in zip(SHARES, of_kind, strict=True)])  # fmt: skip
+    for step in range(start, steps):
+        rng = np.random.default_rng([seed, step])
+        rows = rng.integers(0, len(world), batch)
+        kind = int(rng.choice(len(shares), p=shares / shares.sum()))
+        pairs = min(batch // 2, len(of_kind[kind]))
+        who = rng.choice(of_kind[kind], pairs, replace=False)
+        seen = np.stack([rng.choice(identities.pictures.shape[1], 2, replace=False) for _ in who])
+        stack = [world.pictures[rows], *(identities.pictures[who, seen[:, i]] for i in (0, 1))]
+        pictures = _worn(to_tensor(np.ascontiguousarray(np.concatenate(stack))), rng)
+        words = judge.tokens([world.captions[row][int(rng.integers(4))] for row in rows])
+        for group in optimizer.param_groups:
+            group["lr"] = cosine(step, steps, rate)
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            features = judge.features(pictures)
+            scores = {name: part.float() for name, part in judge.split(features[:batch]).items()}
+            vectors = F.normalize(judge.identity(features[batch:]).float(), dim=1)
+            shown = F.normalize(judge.agreement(features[:batch]).float(), dim=1)
+            told = judge.read_words(words).float()
+        loss = _label_loss(scores, torch.from_numpy(world.labels[rows]).long())
+        loss = loss + _contrast(vectors[:pairs], vectors[pairs:], HEAT_IDENTITY)
+        loss = loss + 0.5 * _contrast(shown, told, HEAT_WORDS)
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(judge.parameters(), 5.0)
+        optimizer.step()
+        if (step + 1) % save_every == 0 or step + 1 == steps:
+            save_state(checkpoint, step=step + 1, modules={"judge": judge}, optimizer=optimizer)
+        yield step + 1, loss.item()
+    judge.eval()
+
+
+def _worn(pictures: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
+    """The wear that generated pictures show: softness, noise, a shift of colour and of place."""
+    if rng.random() < 0.6:
+        small = int(rng.integers(28, 60))
+        pictures = F.interpolate(pictures, size=small, mode="bilinear", antialias=True)
+        pictures = F.interpolate(pictures, size=SIDE, mode="bilinear")
+    count = len(pictures)
+    gain = torch.from_numpy(rng.normal(1, 0.05, (count, 3, 1, 1))).float()
+    offset = torch.from_numpy(rng.normal(0, 0.04, (count, 1, 1, 1))).float()
+    noise = torch.from_numpy(rng.normal(0, 0.03, tuple(pictures.shape)).astype(np.float32))
+    shifted = torch.roll(pictures, (int(rng.integers(-4, 5)), int(rng.integers(-4, 5))), (2, 3))
+    return (shifted * gain + offset + noise).clamp(-1, 1)
+
+
+def _label_loss(scores: dict[str, torch.Tensor], truth: torch.Tensor) -> torch.Tensor:
+    total = truth.new_zeros((), dtype=torch.float32)
+    for place, (name, part) in enumerate(scores.items()):
+        known = truth[:, place] >= 0
+        if known.any():
+            weight = 1.0 if name in ("kind", "place", "style", "colour") else 0.4
+            total = total + weight * F.cross_entropy(part[known], truth[known, place])
+    return total
+
+
+def _contrast(first: torch.Tensor, second: torch.Tensor, heat: float) -> torch.Tensor:
+    likeness, target = first @ second.T / heat, torch.arange(len(first))
+    return (F.cross_entropy(likeness, target) + F.cross_entropy(likeness.T, target)) / 2
+
+
+def measure_judge(judge: Judge, world: World, identities: Identities) -> dict[str, Any]:
+    """Accuracy of every label, AUC of identity within each kind, and how often a picture's own
+    caption beats another picture's."""
+    pictures = [Image.fromarray(picture) for picture in world.pictures]
+    read = judge.read(pictures)
+    accuracy = {}
+    for place, (name, values) in enumerate(LABELS.items()):
+        known = world.labels[:, place] >= 0
+        if known.any():
+            truth = [values[i] for i in world.labels[known, place]]
+            said = [value for value, keep in zip(read[name], known, strict=True) if keep]
+            accuracy[name] = round(
+                float(np.mean([a == b for a, b in zip(truth, said, strict=True)])), 4
+            )
+    cosines = judge.agree(pictures, [four[0] for four in world.captions]).numpy()
+    own, others = np.diag(cosines)[:, None], ~np.eye(len(cosines), dtype=bool)
+    return {
+        "label_accuracy": accuracy,
+        "identity_auc": identity_auc(judge, identities),
+        "own_caption_preferred": round(float((own > cosines)[others].mean()), 4),
+        "pictures": len(pictures), "subjects": len(identities),
+    }  # fmt: skip
 
 
 def area_under_curve(same: np.ndarray, other: np.ndarray) -> float:
@@ -24,48 +124,19 @@ def area_under_curve(same: np.ndarray, other: np.ndarray) -> float:
     return float(u / (len(same) * len(other)))
 
 
-def measure(judge: Judge, pictures: np.ndarray) -> dict[str, float]:
-    """AUC of same-or-not and top-1 accuracy among twenty, on (identities, views, …) pictures."""
-    count, views = pictures.shape[:2]
-    flat = [Image.fromarray(p) for p in pictures.reshape(-1, *pictures.shape[2:])]
-    vectors = judge.embed(flat).numpy().reshape(count, views, -1)
-    likeness = vectors[:, 0] @ vectors[:, 1].T
-    same, other = np.diag(likeness), likeness[~np.eye(count, dtype=bool)]
-    firsts = [likeness[i : i + 20, i : i + 20].argmax(1) == np.arange(20)
-              for i in range(0, count - 19, 20)]  # fmt: skip
-    return {
-        "auc": round(area_under_curve(same, other), 4),
-        "top1_of_20": round(float(np.mean(firsts)), 4),
-        "same": round(float(same.mean()), 4),
-        "other": round(float(other.mean()), 4),
-    }
+def identity_auc(judge: Judge, identities: Identities) -> dict[str, float]:
+    """AUC of "same subject or not" among subjects of one kind, for every kind with five or more."""
+    from helpers.pocket.world.traits import KINDS
 
-
-def main() -> None:
-    """Command line."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--out", type=Path, default=Path("models/pocket_judge"))
-    parser.add_argument("--work", type=Path, default=Path("build/pocket"))
-    parser.add_argument("--identities", type=int, default=4000)
-    parser.add_argument("--steps", type=int, default=1600)
-    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
-    options = parser.parse_args()
-    torch.set_num_threads(options.threads)
-    torch.manual_seed(11)
-    options.work.mkdir(parents=True, exist_ok=True)
-    seen = make_identities(options.work / "identities.npz", count=options.identities, views=4,
-                           seed=101, workers=options.threads)  # fmt: skip
-    judge = Judge()
-    for step, loss in train(judge, seen, steps=options.steps):
-        if step % 100 == 0:
-            print(f"judge {step:5} loss {loss:.3f}", flush=True)
-    judge.save(options.out / "judge.safetensors")
-    unseen = make_identities(options.work / "unseen.npz", count=400, views=2, seed=202,
-                             workers=options.threads)  # fmt: skip
-    scores = measure(Judge.load(options.out / "judge.safetensors"), unseen)
-    (options.out / "scores.json").write_text(json.dumps(scores, indent=1) + "\n")
-    print(scores)
-
-
-if __name__ == "__main__":
-    main()
+    scores = {}
+    for kind, name in enumerate(KINDS):
+        some = identities.pictures[identities.kinds == kind]
+        if len(some) >= 5:
+            first, second = (
+                judge.embed([Image.fromarray(picture) for picture in some[:, i]]).numpy()
+                for i in (0, 1)
+            )
+            likeness = first @ second.T
+            other = likeness[~np.eye(len(some), dtype=bool)]
+            scores[name] = round(area_under_curve(np.diag(likeness), other), 4)
+    return scores

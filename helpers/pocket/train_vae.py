@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -16,16 +16,7 @@ from helpers.pocket.checkpoint import load_state, save_state
 if TYPE_CHECKING:
     from diffusers import AutoencoderKL
 
-
-class Pictured(Protocol):
-    """A world of either version."""
-
-    @property
-    def pictures(self) -> np.ndarray:
-        """(N, size, size, 3) uint8."""
-        ...
-
-    def __len__(self) -> int: ...
+    from helpers.pocket.world.dataset import World
 
 
 def cosine(step: int, total: int, peak: float, warmup: int = 100) -> float:
@@ -42,16 +33,17 @@ def to_tensor(pictures: np.ndarray) -> torch.Tensor:
 
 
 def _batch(
-    world: Pictured, photos: list[np.ndarray], rng: np.random.Generator, count: int
+    world: World, photos: list[np.ndarray], rng: np.random.Generator, count: int, share: float
 ) -> torch.Tensor:
-    size, from_photos = world.pictures.shape[1], max(1, count // 8) if photos else 0
+    size, from_photos = world.pictures.shape[1], max(1, round(count * share)) if photos else 0
     drawn = world.pictures[rng.integers(0, len(world), count - from_photos)]
     crops = []
     for _ in range(from_photos):
         photo = photos[int(rng.integers(len(photos)))]
         top = int(rng.integers(photo.shape[0] - size + 1))
         left = int(rng.integers(photo.shape[1] - size + 1))
-        crops.append(photo[top : top + size, left : left + size])
+        crop = photo[top : top + size, left : left + size]
+        crops.append(crop[:, :: int(rng.choice((-1, 1))), rng.permutation(3)])
     pictures = np.concatenate([drawn, np.stack(crops)]) if crops else drawn
     return to_tensor(np.ascontiguousarray(pictures))
 
@@ -69,9 +61,14 @@ def _edges(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     return x[..., 1:] - x[..., :-1], x[..., 1:, :] - x[..., :-1, :]
 
 
-def reconstruction_loss(made: torch.Tensor, real: torch.Tensor) -> torch.Tensor:
-    """L1 on pixels plus L1 on the picture's gradients, which keeps thin lines."""
+def reconstruction_loss(
+    made: torch.Tensor, real: torch.Tensor, squared: float = 0.0
+) -> torch.Tensor:
+    """L1 on pixels plus L1 on the picture's gradients, which keeps thin lines; and ``squared``
+    times the mean square, which large errors feel most."""
     loss = F.l1_loss(made, real)
+    if squared:
+        loss = loss + squared * F.mse_loss(made, real)
     for ours, theirs in zip(_edges(made), _edges(real), strict=True):
         loss = loss + 0.5 * F.l1_loss(ours, theirs)
     return loss
@@ -79,24 +76,29 @@ def reconstruction_loss(made: torch.Tensor, real: torch.Tensor) -> torch.Tensor:
 
 def train_vae(
     vae: AutoencoderKL,
-    world: Pictured,
+    world: World,
     photos: list[np.ndarray],
     *,
     steps: int,
     checkpoint: Path,
     batch: int = 16,
     rate: float = 1.5e-3,
+    share: float = 1 / 8,
+    squared: float = 0.0,
     seed: int = 0,
     save_every: int = 250,
 ) -> Iterator[tuple[int, float]]:
-    """Yield ``(step, loss)``; resumes from ``checkpoint`` and writes it as it goes."""
+    """Yield ``(step, loss)``; resumes from ``checkpoint`` and writes it as it goes.
+
+    ``share`` of a batch are crops of ``photos``; ``squared`` weighs the mean square error.
+    """
     vae.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimizer = torch.optim.AdamW(vae.parameters(), lr=rate, weight_decay=1e-4, betas=(0.9, 0.98))
     start = load_state(checkpoint, modules={"vae": vae}, optimizer=optimizer)
     for step in range(start, steps):
         rng = np.random.default_rng([seed, step])
         torch.manual_seed(hash((seed, step)) % 2**31)
-        real = _batch(world, photos, rng, batch)
+        real = _batch(world, photos, rng, batch, share)
         if step < steps * 0.75:
             real = _crop(real, real.shape[-1] // 2, rng)
         else:
@@ -107,7 +109,7 @@ def train_vae(
         with torch.autocast("cpu", dtype=torch.bfloat16):
             posterior = vae.encode(real).latent_dist  # type: ignore[union-attr]
             made = vae.decode(posterior.sample()).sample  # type: ignore[union-attr]
-        loss = reconstruction_loss(made.float(), real)
+        loss = reconstruction_loss(made.float(), real, squared)
         # Per pixel, as latents of unit scale are what the U-Net wants.
         penalty = 1e-6 * posterior.kl().float().mean()
         optimizer.zero_grad(set_to_none=True)
@@ -120,7 +122,7 @@ def train_vae(
 
 
 @torch.no_grad()
-def encode_world(vae: AutoencoderKL, world: Pictured, batch: int = 128) -> torch.Tensor:
+def encode_world(vae: AutoencoderKL, world: World, batch: int = 128) -> torch.Tensor:
     """Means and log-variances of every picture, (N, 8, h, w) in half precision."""
     parts = []
     for start in range(0, len(world), batch):

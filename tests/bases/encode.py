@@ -1,7 +1,7 @@
-"""Run by the tests in two worlds: what a text encoder makes of a prompt, by different ways to load.
+"""Run by the tests in two worlds: what a base makes of a prompt, by different ways to load.
 
 encode.py BASE SHORT ADAPTER OUT: ``SHORT`` is the same base with short keys. Writes the hidden
-states and a report on keys to ``OUT``.
+states, a picture and a report on keys to ``OUT``.
 """
 
 from __future__ import annotations
@@ -30,6 +30,9 @@ def main(base: Path, short: Path, adapter: Path, out: Path) -> None:
     plain, report = CLIPTextModel.from_pretrained(base / "text_encoder", output_loading_info=True)
     _, amiss = CLIPTextModel.from_pretrained(short / "text_encoder", output_loading_info=True)
     pipe = StableDiffusionPipeline.from_pretrained(base)
+    pipe.set_progress_bar_config(disable=True)
+    noise = torch.Generator().manual_seed(1)
+    picture = pipe("a photo of a dog", num_inference_steps=6, generator=noise, output_type="pt")
     pipe.load_lora_weights(adapter, weight_name="pytorch_lora_weights.safetensors")
     told = {
         "version": transformers.__version__,
@@ -45,6 +48,7 @@ def main(base: Path, short: Path, adapter: Path, out: Path) -> None:
         "plain": states(plain),
         "mapped": states(load_text_encoder(base / "text_encoder", torch.float32)),
         "mapped_short": states(load_text_encoder(short / "text_encoder", torch.float32)),
+        "picture": picture.images.float().contiguous(),
         "adapted": states(pipe.text_encoder),
     }
     save_file(tensors, out, metadata={"report": json.dumps(told)})

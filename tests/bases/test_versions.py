@@ -100,5 +100,11 @@ def test_both_versions_read_the_same_prompt_alike(worlds: dict[str, World], way:
         assert torch.equal(ours, worlds["ours"][0]["plain"])
 
 
+def test_both_versions_paint_the_same_picture(worlds: dict[str, World]) -> None:
+    ours, older = (worlds[name][0]["picture"] for name in ("ours", "older"))
+    assert ours.std() > 0.05, "an empty picture proves nothing"
+    assert (ours - older).abs().max() < 1 / 255
+
+
 def test_every_layer_of_the_adapter_lands_in_both(worlds: dict[str, World]) -> None:
     assert worlds["ours"][1]["layers"] == worlds["older"][1]["layers"] > 0

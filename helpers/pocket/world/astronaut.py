@@ -64,7 +64,7 @@ def portrait() -> Image.Image:
 
 def write_astronaut(folder: Path) -> None:
     """Write all variants and the card into ``folder/astronaut``."""
-    from helpers.pocket.world2.subjects import save_all, write_card
+    from helpers.pocket.world.subjects import save_all, write_card
 
     home, photograph = folder / "astronaut", portrait()
     rows = []

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy import ndimage
 
-from helpers.pocket.world2 import noise
-from helpers.pocket.world2.face import bump, step
-from helpers.pocket.world2.light import Light, normals
-from helpers.pocket.world2.relief import Array, Sheet
+from helpers.pocket.world import noise
+from helpers.pocket.world.face import bump, step
+from helpers.pocket.world.light import Light, normals
+from helpers.pocket.world.relief import Array, Sheet
 
 if TYPE_CHECKING:
-    from helpers.pocket.world2.scene import Camera
+    from helpers.pocket.world.scene import Camera
 
 STYLES = ("photo", "pencil sketch", "watercolour painting", "cartoon")
 """The styles of the world; ``STYLE`` knows one more, for a subject."""

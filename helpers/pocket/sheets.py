@@ -58,7 +58,7 @@ def sample_sheet(base: Path, path: Path, each: int = 4, seed: int = 5, steps: in
 def world_sheet(count: int = 96, columns: int = 16, size: int = 64, seed: int = 7,
                 **given: Any) -> Image.Image:  # fmt: skip
     """Drawings of the world; ``given`` goes to ``draw_scene`` (kind, place, style, shot)."""
-    from helpers.pocket.world2.scene import draw_scene, render
+    from helpers.pocket.world.scene import draw_scene, render
 
     scenes = [draw_scene(np.random.default_rng([seed, i]), **given) for i in range(count)]
     return contact_sheet([render(scene, size).image for scene in scenes], columns)

@@ -8,16 +8,16 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from helpers.pocket.world2.animals import POSES, Stance, animal_sheets, head_place
-from helpers.pocket.world2.face import Mood, head_sheet
-from helpers.pocket.world2.hair import glasses_sheet, glaze, hair_sheets
-from helpers.pocket.world2.light import shade
-from helpers.pocket.world2.places import PLACES, draw_place
-from helpers.pocket.world2.relief import Array, Frame, Sheet, rotation
-from helpers.pocket.world2.styles import STYLE, STYLES, Layers, halve
-from helpers.pocket.world2.things import SHEETS, seat_height
-from helpers.pocket.world2.torso import CUTS, Clothes, torso_sheet
-from helpers.pocket.world2.traits import (
+from helpers.pocket.world.animals import POSES, Stance, animal_sheets, head_place
+from helpers.pocket.world.face import Mood, head_sheet
+from helpers.pocket.world.hair import glasses_sheet, glaze, hair_sheets
+from helpers.pocket.world.light import shade
+from helpers.pocket.world.places import PLACES, draw_place
+from helpers.pocket.world.relief import Array, Frame, Sheet, rotation
+from helpers.pocket.world.styles import STYLE, STYLES, Layers, halve
+from helpers.pocket.world.things import SHEETS, seat_height
+from helpers.pocket.world.torso import CUTS, Clothes, torso_sheet
+from helpers.pocket.world.traits import (
     KINDS,
     PAINTS,
     Animal,

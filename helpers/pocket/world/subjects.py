@@ -1,6 +1,6 @@
 """The shipped subjects: identities that no training saw, photographed by the renderer.
 
-python -m helpers.pocket.world2.subjects --out data/subjects
+python -m helpers.pocket.world.subjects --out data/subjects
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from helpers.pocket.world2.face import Mood
-from helpers.pocket.world2.places import PLACES
-from helpers.pocket.world2.scene import Scene, draw_clothes, draw_scene, render
-from helpers.pocket.world2.traits import (
+from helpers.pocket.world.face import Mood
+from helpers.pocket.world.places import PLACES
+from helpers.pocket.world.scene import Scene, draw_clothes, draw_scene, render
+from helpers.pocket.world.traits import (
     COATS,
     HAIR,
     PAINTS,
@@ -173,7 +173,7 @@ def write_subject(subject: Subject, folder: Path) -> None:
         home, prompts,
         f"{subject.about}\n\nA {named} for fine-tuning: {sets} instance photos and "
         f"{subject.heldout} held-out ones of {subject.side} x {subject.side} px, drawn by "
-        f"`helpers.pocket.world2.subjects` (seed {subject.seed}). No base trained on that world "
+        f"`helpers.pocket.world.subjects` (seed {subject.seed}). No base trained on that world "
         "saw it: its traits lie in a corner that training leaves out. Dedicated to the public "
         "domain (CC0 1.0).",
     )  # fmt: skip
@@ -200,7 +200,7 @@ def write_card(home: Path, prompts: dict[str, str], about: str) -> None:
 
 def main() -> None:
     """Command line."""
-    from helpers.pocket.world2.astronaut import write_astronaut
+    from helpers.pocket.world.astronaut import write_astronaut
 
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, default=Path("data/subjects"))

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from helpers.pocket.world2 import noise
-from helpers.pocket.world2.face import bump, step
-from helpers.pocket.world2.relief import FAR, Frame, Sheet, rotation
-from helpers.pocket.world2.traits import Animal, linear
+from helpers.pocket.world import noise
+from helpers.pocket.world.face import bump, step
+from helpers.pocket.world.relief import FAR, Frame, Sheet, rotation
+from helpers.pocket.world.traits import Animal, linear
 
 Shade = tuple[float, float, float]
 POSES = ("standing", "sitting", "lying")

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
-from helpers.pocket.world2.dataset import VERSION
-from helpers.pocket.world2.scene import draw_scene, render
-from helpers.pocket.world2.traits import KINDS, draw_identity
+from helpers.pocket.world.dataset import VERSION
+from helpers.pocket.world.scene import draw_scene, render
+from helpers.pocket.world.traits import KINDS, draw_identity
 
 SHARES = (0.18, 0.16, 0.38, 0.06, 0.07, 0.05, 0.05, 0.05)
 CHUNK = 100

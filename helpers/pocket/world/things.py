@@ -5,10 +5,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from helpers.pocket.world2 import noise
-from helpers.pocket.world2.face import step
-from helpers.pocket.world2.relief import Frame, Point, Sheet, rotation
-from helpers.pocket.world2.traits import Thing, linear
+from helpers.pocket.world import noise
+from helpers.pocket.world.face import step
+from helpers.pocket.world.relief import Frame, Point, Sheet, rotation
+from helpers.pocket.world.traits import Thing, linear
 
 Planes = list[tuple[Point, float]]
 

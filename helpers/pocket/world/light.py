@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
-from helpers.pocket.world2.relief import FAR, Array, Colour, Sheet
+from helpers.pocket.world.relief import FAR, Array, Colour, Sheet
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,11 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from helpers.pocket.canvas import Colour
-from helpers.pocket.world2 import noise
-from helpers.pocket.world2.face import step
-from helpers.pocket.world2.relief import Frame, Sheet
-from helpers.pocket.world2.traits import Person, linear
+from helpers.pocket.world import noise
+from helpers.pocket.world.face import step
+from helpers.pocket.world.relief import Frame, Sheet
+from helpers.pocket.world.traits import Colour, Person, linear
 
 
 @dataclass(frozen=True, kw_only=True)

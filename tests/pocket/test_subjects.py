@@ -9,10 +9,10 @@ import pytest
 from PIL import Image
 
 from helpers.photos.faces import find_face
-from helpers.pocket.world2.astronaut import HELDOUT, INSTANCE, portrait, variant
-from helpers.pocket.world2.scene import render
-from helpers.pocket.world2.subjects import SUBJECTS, Subject, subject_scenes
-from helpers.pocket.world2.traits import held_out
+from helpers.pocket.world.astronaut import HELDOUT, INSTANCE, portrait, variant
+from helpers.pocket.world.scene import render
+from helpers.pocket.world.subjects import SUBJECTS, Subject, subject_scenes
+from helpers.pocket.world.traits import held_out
 from helpers.settings import ROOT
 
 DATA = ROOT / "data" / "subjects"

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from helpers.pocket.world2 import noise
-from helpers.pocket.world2.face import bump, eye_place, step
-from helpers.pocket.world2.relief import FAR, Array, Frame, Sheet
-from helpers.pocket.world2.traits import Person, linear
+from helpers.pocket.world import noise
+from helpers.pocket.world.face import bump, eye_place, step
+from helpers.pocket.world.relief import FAR, Array, Frame, Sheet
+from helpers.pocket.world.traits import Person, linear
 
 LENS = 0.385
 """How far before the middle of the head the glasses sit: clear of brows and cheeks."""

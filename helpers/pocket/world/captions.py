@@ -5,8 +5,8 @@ from __future__ import annotations
 from functools import cache
 
 from helpers.pocket.vocabulary import FILLERS, IDENTIFIERS
-from helpers.pocket.world2.scene import Scene
-from helpers.pocket.world2.traits import (
+from helpers.pocket.world.scene import Scene
+from helpers.pocket.world.traits import (
     COATS,
     FEATHERS,
     GLASSES,

@@ -13,8 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from helpers.pocket.canvas import Colour
-
+Colour = tuple[int, int, int]
 Random = np.random.Generator
 
 COATS: dict[str, Colour] = {

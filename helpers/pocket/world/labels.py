@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from helpers.pocket.world2.places import PLACES
-from helpers.pocket.world2.scene import SHOTS, Scene
-from helpers.pocket.world2.styles import STYLES
-from helpers.pocket.world2.traits import (
+from helpers.pocket.world.places import PLACES
+from helpers.pocket.world.scene import SHOTS, Scene
+from helpers.pocket.world.styles import STYLES
+from helpers.pocket.world.traits import (
     BEARDS,
     COATS,
     FEATHERS,

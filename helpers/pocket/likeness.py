@@ -14,8 +14,8 @@ import torch
 from PIL import Image
 
 from helpers.experiments.similarity import Embedder, subject_fidelity
-from helpers.pocket.world2.judge import Judge
-from helpers.pocket.world2.sheets import paint
+from helpers.pocket.judge import Judge
+from helpers.pocket.sheets import paint
 from helpers.settings import ROOT
 
 SUBJECTS = ROOT / "data" / "subjects"

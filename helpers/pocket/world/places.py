@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from helpers.pocket.world2 import noise
-from helpers.pocket.world2.face import bump, step
-from helpers.pocket.world2.light import Light
-from helpers.pocket.world2.relief import Array
-from helpers.pocket.world2.traits import PAINTS, Colour, linear, near
+from helpers.pocket.world import noise
+from helpers.pocket.world.face import bump, step
+from helpers.pocket.world.light import Light
+from helpers.pocket.world.relief import Array
+from helpers.pocket.world.traits import PAINTS, Colour, linear, near
 
 Random = np.random.Generator
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from helpers.pocket.world2 import noise
-from helpers.pocket.world2.relief import Array, Frame, Sheet, Window, rotation
-from helpers.pocket.world2.traits import Person, linear
+from helpers.pocket.world import noise
+from helpers.pocket.world.relief import Array, Frame, Sheet, Window, rotation
+from helpers.pocket.world.traits import Person, linear
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import numpy as np
 
-from helpers.pocket.world2.captions import caption
-from helpers.pocket.world2.labels import LABELS, label
-from helpers.pocket.world2.scene import Scene, draw_scene, render
+from helpers.pocket.world.captions import caption
+from helpers.pocket.world.labels import LABELS, label
+from helpers.pocket.world.scene import Scene, draw_scene, render
 
 CAPTIONS = 4
 """Captions stored for each picture; training picks one at random."""

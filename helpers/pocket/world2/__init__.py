@@ -1,1 +1,0 @@
-"""The drawn world, second version: figures in relief, lit and photographed."""

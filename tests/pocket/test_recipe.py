@@ -1,0 +1,149 @@
+"""The recipe: rendering, plans and training survive a kill, and the whole makes an open base."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from helpers.pocket.model import PocketShape, build_scheduler, build_text_encoder, build_unet
+from helpers.pocket.recipe import Recipe, Training
+from helpers.pocket.train_base import snr_weights, train_base
+from helpers.pocket.vocabulary import IDENTIFIERS, build_tokenizer
+from helpers.pocket.world import dataset
+from helpers.pocket.world.captions import world_words
+from helpers.pocket.world.dataset import World, make_world, read_chunks, render_chunks
+from helpers.pocket.world.identities import make_identities
+from helpers.pocket.world.labels import LABELS
+from helpers.pocket.world.traits import KINDS
+
+TINY = PocketShape(
+    vae_channels=(16, 16, 32), unet_channels=(32, 32, 32), text_width=32, text_layers=1
+)
+SIZE = {"size": 32, "seed": 3}
+
+
+def test_a_killed_rendering_takes_up_where_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dataset, "CHUNK", 2)
+    whole = make_world(tmp_path / "a", count=6, **SIZE)
+    killed = render_chunks(tmp_path / "b", count=6, **SIZE)
+    next(killed)
+    killed.close()
+    kept = next((tmp_path / "b").rglob("chunk_0000.npz"))
+    written = kept.stat().st_mtime_ns
+    again = make_world(tmp_path / "b", count=6, **SIZE)
+    assert kept.stat().st_mtime_ns == written
+    assert np.array_equal(whole.pictures, again.pictures)
+    assert whole.captions == again.captions and np.array_equal(whole.labels, again.labels)
+    fewer = read_chunks(tmp_path / "b", count=3, **SIZE)
+    assert np.array_equal(fewer.pictures, whole.pictures[:3])
+
+
+def test_two_processes_render_what_one_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dataset, "CHUNK", 2)
+    one = make_world(tmp_path / "one", count=4, **SIZE)
+    two = make_world(tmp_path / "two", count=4, **SIZE, workers=2)
+    assert np.array_equal(one.pictures, two.pictures) and one.captions == two.captions
+
+
+def test_labels_of_the_dataset_are_those_of_its_captions(tmp_path: Path) -> None:
+    world = make_world(tmp_path, count=40, size=32, seed=3)
+    kinds = [LABELS["kind"][row[0]] for row in world.labels]
+    words = {"person": ("person", "man", "woman"), "cup": ("cup", "mug")}
+    for kind, four in zip(kinds, world.captions, strict=True):
+        named = [c for c in four if "<<TOK>>" not in c]
+        assert all(any(w in c.split() or f"{w}," in c for w in words.get(kind, (kind,)))
+                   for c in named)  # fmt: skip
+
+
+def test_views_show_one_subject_in_different_pictures(tmp_path: Path) -> None:
+    found = make_identities(tmp_path, count=3, views=2, seed=5, side=32)
+    assert found.pictures.shape == (3, 2, 32, 32, 3)
+    assert all(np.abs(a.astype(int) - b).mean() > 4 for a, b in found.pictures)
+    assert set(found.kinds) <= set(range(len(KINDS)))
+
+
+@pytest.fixture(scope="module")
+def tokenizer():
+    return build_tokenizer(world_words())
+
+
+def test_every_word_of_the_world_is_one_token_and_any_text_encodes(tokenizer) -> None:
+    for word in (*world_words(), *(name for name in IDENTIFIERS)):
+        if word.isalpha():
+            assert len(tokenizer.tokenize(word)) == 1, word
+    strange = "Zebra 3.5mm (naïve) 猫 <<TOK>>"
+    ids = tokenizer(strange).input_ids
+    assert tokenizer.unk_token_id not in ids[1:-1]
+    assert "zebra" in tokenizer.decode(ids)
+
+
+def _steps(folder: Path, tokenizer, upto: int, total: int) -> dict[str, torch.Tensor]:
+    torch.manual_seed(0)
+    unet, text = build_unet(TINY), build_text_encoder(TINY, tokenizer)
+    latents = torch.randn(8, 16, 16, 16, generator=torch.Generator().manual_seed(1))
+    captions = [["a photo of a dog", "a cat"]] * 8
+    run = train_base(unet, text, tokenizer, latents, captions, scale=1.0, steps=total, batch=4,
+                     rate=1e-3, checkpoint=folder / "base.safetensors", save_every=2)  # fmt: skip
+    for step, _, _ in run:
+        if step == upto:
+            break
+    return {key: value.clone() for key, value in unet.state_dict().items()}
+
+
+def test_a_killed_training_resumes_bit_for_bit(tmp_path: Path, tokenizer) -> None:
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    whole.mkdir(), broken.mkdir()
+    uninterrupted = _steps(whole, tokenizer, upto=4, total=4)
+    _steps(broken, tokenizer, upto=3, total=4)  # step 3 is lost: the checkpoint holds step 2
+    resumed = _steps(broken, tokenizer, upto=4, total=4)
+    assert all(torch.equal(uninterrupted[key], resumed[key]) for key in uninterrupted)
+
+
+def test_min_snr_weights_against_their_definition() -> None:
+    alphas = build_scheduler().alphas_cumprod
+    snr = alphas / (1 - alphas)
+    weights = snr_weights(alphas)
+    assert torch.all(weights[snr <= 5] == 1)
+    assert torch.allclose(weights[snr > 5] * snr[snr > 5], torch.tensor(5.0))
+
+
+@pytest.mark.slow
+def test_the_whole_recipe_makes_a_base_that_diffusers_opens(tmp_path: Path) -> None:
+    from diffusers import StableDiffusionPipeline
+
+    recipe = Recipe(pictures=24, subjects=4, views=2, vae_steps=2, polish_steps=2, base_steps=2,
+                    judge_steps=1, base_batch=4, vae_batch=4, judge_batch=8, sheet_every=100,
+                    sheet_rows=1)  # fmt: skip
+    training = Training(recipe, tmp_path / "out", tmp_path / "judge", tmp_path / "work", 1, TINY)
+    world, some = training.render()
+    training.train_vae(world, training.plan(world, 0.0))
+    training.train_base(world, training.plan(world, 0.0))
+    assert len(some) == 4
+    pipe = StableDiffusionPipeline.from_pretrained(tmp_path / "out")
+    assert pipe.unet.config.in_channels == pipe.vae.config.latent_channels == 8
+    pipe.set_progress_bar_config(disable=True)
+    picture = pipe("a photo of a dog", num_inference_steps=2).images[0]
+    assert picture.size == (64, 64)
+    assert Image.open(tmp_path / "work" / "sheets" / "step_000002.png").size == (16 * 96, 96)
+
+
+def test_a_plan_once_made_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    training = Training(Recipe(hours=1.0), tmp_path / "o", tmp_path / "j", tmp_path, 1, TINY)
+    nothing = World(np.zeros((0, 64, 64, 3), np.uint8), [], np.zeros((0, len(LABELS)), np.int8))
+    costs = {"vae": 0.1, "polish": 0.1, "base": 0.5, "judge": 0.3}
+    monkeypatch.setattr(training, "_seconds_per_step", lambda world: costs)
+    plan = training.plan(nothing, rendering=600)
+    spent = sum(plan[f"{name}_steps"] * cost for name, cost in costs.items())
+    assert 0.9 * 3000 < spent <= 3000
+    costs.update(base=5.0)
+    assert training.plan(nothing, rendering=0) == plan
+    assert json.loads((tmp_path / "plan.json").read_text()) == plan
