@@ -10,6 +10,7 @@
     ├── TrainingError          a fine-tuning run ended without a usable adapter
     ├── AdapterError           an adapter is damaged or belongs to another base
     ├── GenerationError        a request for a picture asks for something out of range
+    ├── ExperimentError        an experiment cannot be run, or its numbers cannot be trusted
     ├── ServiceError           the local SageMaker, or one of its containers, is not there
     │   └── QuotaError         the account may not have that many instances, or cannot ask for more
     ├── JobError               an asynchronous job failed, expired or was lost
@@ -90,6 +91,10 @@ class AdapterError(CourseError):
 
 class GenerationError(CourseError):
     """A request for a picture asks for something out of range."""
+
+
+class ExperimentError(CourseError):
+    """An experiment cannot be run, or its numbers cannot be trusted."""
 
 
 class ServiceError(CourseError):

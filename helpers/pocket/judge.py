@@ -106,6 +106,18 @@ class Judge(nn.Module):
         seen = F.normalize(self.agreement(self.features(_prepare(pictures))), dim=1)
         return seen @ self.read_words(self.tokens(prompts)).T
 
+    @torch.no_grad()
+    def stages(self, pictures: Sequence[Image.Image]) -> list[torch.Tensor]:
+        """What the body sees of each picture on 32, 16, 8 and 4 pixels: (N, channels, side, side).
+
+        For perceptual distances, as LPIPS takes them from a network that learned to name things.
+        """
+        grid, seen = _prepare(pictures), []
+        for block in self.body:
+            grid = block(grid)
+            seen.append(grid)
+        return seen[5::6]
+
     def save(self, path: Path) -> None:
         """Write the weights in half precision, with the labels and words they were trained for."""
         path.parent.mkdir(parents=True, exist_ok=True)
