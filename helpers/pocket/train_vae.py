@@ -85,15 +85,19 @@ def train_vae(
     rate: float = 1.5e-3,
     share: float = 1 / 8,
     squared: float = 0.0,
+    decoder_only: bool = False,
     seed: int = 0,
     save_every: int = 250,
 ) -> Iterator[tuple[int, float]]:
     """Yield ``(step, loss)``; resumes from ``checkpoint`` and writes it as it goes.
 
     ``share`` of a batch are crops of ``photos``; ``squared`` weighs the mean square error.
+    ``decoder_only`` leaves the encoder, and so all latents, as they are.
     """
     vae.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    optimizer = torch.optim.AdamW(vae.parameters(), lr=rate, weight_decay=1e-4, betas=(0.9, 0.98))
+    parts = (vae.decoder, vae.post_quant_conv) if decoder_only else (vae,)
+    weights = [weight for part in parts for weight in part.parameters()]
+    optimizer = torch.optim.AdamW(weights, lr=rate, weight_decay=1e-4, betas=(0.9, 0.98))
     start = load_state(checkpoint, modules={"vae": vae}, optimizer=optimizer)
     for step in range(start, steps):
         rng = np.random.default_rng([seed, step])
@@ -107,14 +111,15 @@ def train_vae(
         for group in optimizer.param_groups:
             group["lr"] = cosine(step, steps, rate)
         with torch.autocast("cpu", dtype=torch.bfloat16):
-            posterior = vae.encode(real).latent_dist  # type: ignore[union-attr]
+            with torch.set_grad_enabled(not decoder_only):
+                posterior = vae.encode(real).latent_dist  # type: ignore[union-attr]
             made = vae.decode(posterior.sample()).sample  # type: ignore[union-attr]
         loss = reconstruction_loss(made.float(), real, squared)
         # Per pixel, as latents of unit scale are what the U-Net wants.
         penalty = 1e-6 * posterior.kl().float().mean()
         optimizer.zero_grad(set_to_none=True)
         (loss + penalty).backward()
-        torch.nn.utils.clip_grad_norm_(vae.parameters(), 1.0)
+        torch.nn.utils.clip_grad_norm_(weights, 1.0)
         optimizer.step()
         if (step + 1) % save_every == 0 or step + 1 == steps:
             save_state(checkpoint, step=step + 1, modules={"vae": vae}, optimizer=optimizer)

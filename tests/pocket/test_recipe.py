@@ -121,12 +121,16 @@ def test_the_whole_recipe_makes_a_base_that_diffusers_opens(tmp_path: Path) -> N
     from diffusers import StableDiffusionPipeline
 
     recipe = Recipe(pictures=24, subjects=4, views=2, vae_steps=2, polish_steps=2, base_steps=2,
-                    judge_steps=1, base_batch=4, vae_batch=4, judge_batch=8, sheet_every=100,
-                    sheet_rows=1)  # fmt: skip
+                    judge_steps=1, decoder_steps=2, base_batch=4, vae_batch=4, judge_batch=8,
+                    sheet_every=100, sheet_rows=1)  # fmt: skip
     training = Training(recipe, tmp_path / "out", tmp_path / "judge", tmp_path / "work", 1, TINY)
     world, some = training.render()
     training.train_vae(world, training.plan(world, 0.0))
     training.train_base(world, training.plan(world, 0.0))
+    encoder = {key: value.clone() for key, value in training.vae.encoder.state_dict().items()}
+    training.train_decoder(world, training.plan(world, 0.0))
+    for key, value in training.vae.encoder.state_dict().items():
+        assert torch.equal(value, encoder[key]), key
     assert len(some) == 4
     pipe = StableDiffusionPipeline.from_pretrained(tmp_path / "out")
     assert pipe.unet.config.in_channels == pipe.vae.config.latent_channels == 8
@@ -139,7 +143,7 @@ def test_the_whole_recipe_makes_a_base_that_diffusers_opens(tmp_path: Path) -> N
 def test_a_plan_once_made_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     training = Training(Recipe(hours=1.0), tmp_path / "o", tmp_path / "j", tmp_path, 1, TINY)
     nothing = World(np.zeros((0, 64, 64, 3), np.uint8), [], np.zeros((0, len(LABELS)), np.int8))
-    costs = {"vae": 0.1, "polish": 0.1, "base": 0.5, "judge": 0.3}
+    costs = {"vae": 0.1, "polish": 0.1, "base": 0.5, "judge": 0.3, "decoder": 0.1}
     monkeypatch.setattr(training, "_seconds_per_step", lambda world: costs)
     plan = training.plan(nothing, rendering=600)
     spent = sum(plan[f"{name}_steps"] * cost for name, cost in costs.items())
