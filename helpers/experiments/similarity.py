@@ -4,43 +4,37 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
 
-from helpers.settings import ROOT
+import numpy as np
 
-if TYPE_CHECKING:
-    import torch
-    from PIL import Image
+from helpers.experiments.judges import JUDGE, Embedder, Pictures, cosines, open_judge
 
-JUDGE = ROOT / "models" / "pocket_judge" / "judge.safetensors"
-
-
-class Embedder(Protocol):
-    """Turns pictures into unit vectors (N, width): the pocket judge here, DINO elsewhere."""
-
-    def embed(self, pictures: Sequence[Image.Image]) -> torch.Tensor:
-        """Embed ``pictures``."""
-        ...
+__all__ = [
+    "JUDGE",
+    "LEAST_GAIN",
+    "Embedder",
+    "PromptFidelity",
+    "likeness",
+    "open_judge",
+    "prompts_that_rise",
+    "subject_fidelity",
+]
 
 
-def open_judge(path: Path = JUDGE) -> Embedder:
-    """The judge of the pocket world. Raises ``BaseModelError`` when its weights are missing."""
-    from helpers.pocket.judge import Judge
-
-    return Judge.load(path)
+def likeness(judge: Embedder, pictures: Pictures, real: Pictures) -> np.ndarray:
+    """Each picture's mean cosine (N,) with the real pictures of the subject, -1 to 1."""
+    return cosines(judge, pictures, real).mean(1)
 
 
-def subject_fidelity(
-    judge: Embedder, generated: Sequence[Image.Image], real: Sequence[Image.Image]
-) -> float:
+def subject_fidelity(judge: Embedder, generated: Pictures, real: Pictures) -> float:
     """Mean cosine between generated and real pictures, from -1 to 1; higher is more alike.
 
     The formula of DINO subject fidelity (DreamBooth, arXiv 2208.12242, section 4):
     mean over g in generated and r in real of e(g)·e(r), with e of unit length. ``real`` must be
-    pictures that the adapter did *not* see, or copying would count as likeness.
+    pictures that the adapter did *not* see, or copying would count as likeness. Raises
+    ``ExperimentError`` where one side is empty.
     """
-    return float((judge.embed(generated) @ judge.embed(real).T).mean())
+    return float(likeness(judge, generated, real).mean())
 
 
 @dataclass(frozen=True, kw_only=True)
