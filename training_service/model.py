@@ -28,8 +28,10 @@ def load(options: dict[str, str]) -> None:
 
     from helpers.bases import open_base
     from helpers.tuning.service import clear_leftovers, publish_to
+    from helpers.tuning.shelf import BaseShelf
 
     service.update(
+        shelf=BaseShelf(),
         base=open_base(folder / "base"),
         work=Path(tempfile.gettempdir()) / "fine-tuning",
         longest_s=float(options["predict_timeout"]),
@@ -51,6 +53,7 @@ def handle(inputs: Input) -> Output | None:
         work=service["work"],
         publish=service["publish"],
         inference_id=inference_id,
+        shelf=service["shelf"],
         deadline=time.monotonic() + seconds,
         log=partial(print, flush=True),
     )

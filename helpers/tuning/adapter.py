@@ -15,7 +15,7 @@ import re
 import shutil
 import tempfile
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -37,6 +37,8 @@ _KEY = re.compile(r"(unet|text_encoder\.text_model)\.[\w.]+\.lora_(A|B)\.weight"
 @dataclass(frozen=True, kw_only=True)
 class AdapterManifest:
     """What an adapter is, for which base, and how it was made.
+
+    ``prompt``, ``token`` and ``class_noun`` are those of the first of its ``subjects``.
 
     ``rank`` and ``alpha`` are those of the training (text encoder: ``None`` if it was frozen).
     The strength ``alpha / rank`` is folded into the weights, so a loader must not apply it again.
@@ -63,6 +65,7 @@ class AdapterManifest:
     warnings: list[str]
     sha256: str
     embeddings_sha256: str | None = None
+    subjects: list[dict[str, str]] = field(default_factory=list)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,16 +82,24 @@ class Adapter:
 
 
 def write_adapter(
-    tensors: Mapping[str, torch.Tensor], out: Path, *, base: BaseModel, **facts: Any
+    tensors: Mapping[str, torch.Tensor],
+    out: Path,
+    *,
+    base: BaseModel,
+    embeddings: Mapping[str, torch.Tensor] | None = None,
+    **facts: Any,
 ) -> Adapter:
     """Write an adapter to the folder ``out``; what stood there before is replaced.
 
-    ``facts`` are the manifest's other fields. The folder appears complete or not at all. Raises
+    ``embeddings`` are the words it learned, each of shape ``(count, width)``; ``facts`` are the
+    manifest's other fields. The folder appears complete or not at all. Raises
     ``AdapterError`` for tensors that plain diffusers would not read, or that are not finite.
     """
     from safetensors.torch import save_file
 
-    if broken := [key for key, value in tensors.items() if not value.isfinite().all()]:
+    learned = dict(embeddings or {})
+    whole = {**tensors, **learned}
+    if broken := [key for key, value in whole.items() if not value.isfinite().all()]:
         raise AdapterError(
             "The adapter cannot be written", f"{len(broken)} of its tensors are not finite"
         )
@@ -99,13 +110,18 @@ def write_adapter(
         fresh = work / "adapter"
         fresh.mkdir()
         save_file(dict(tensors), fresh / WEIGHTS, metadata={"format": "pt"})
+        if learned:
+            save_file(learned, fresh / EMBEDDINGS, metadata={"format": "pt"})
         manifest = AdapterManifest(
             format=FORMAT,
             base_model=base.id,
             base_hash=base.hash,
             prediction_type=base.prediction_type,
             sha256=file_sha256(fresh / WEIGHTS),
-            **facts,
+            **{
+                **facts,
+                "embeddings_sha256": file_sha256(fresh / EMBEDDINGS) if learned else None,
+            },
         )
         text = json.dumps(asdict(manifest), indent=1, ensure_ascii=False, allow_nan=False)
         (fresh / MANIFEST).write_text(text + "\n", encoding="utf-8")
@@ -150,6 +166,30 @@ def check_base(adapter: Adapter, base: BaseModel) -> None:
             f"this is {base.id} {base.hash[:12]} ({base.prediction_type})",
             "Fine-tune again on this base, or serve it with its own",
         )
+
+
+def learned_words(folder: Path) -> list[dict[str, torch.Tensor]]:
+    """The words of the adapter in ``folder``, each as ``load_textual_inversion`` takes it.
+
+    The file of an adapter with one word can be given to it as it is; of several it takes each on
+    its own.
+    """
+    from safetensors.torch import load_file
+
+    file = Path(folder) / EMBEDDINGS
+    return [{word: rows} for word, rows in load_file(file).items()] if file.exists() else []
+
+
+def load_adapter(pipe: Any, folder: Path) -> None:
+    """Put an adapter on a ``StableDiffusionPipeline``: its weights, and the words it learned.
+
+    Nothing here but two calls of plain diffusers; without the second, a learned identifier would
+    be read letter by letter. Raises ``AdapterError`` for a damaged adapter.
+    """
+    read_adapter(folder)
+    pipe.load_lora_weights(folder, weight_name=WEIGHTS)
+    for word in learned_words(folder):
+        pipe.load_textual_inversion(word)
 
 
 def pack_adapter(folder: Path, path: Path) -> Path:

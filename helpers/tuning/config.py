@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from difflib import get_close_matches
 from typing import Any
 
 from helpers.bases import REGISTRY, BaseModel
-from helpers.bases.registry import ORIGINAL, UNSUPPORTED
+from helpers.bases.registry import ORIGINAL
 from helpers.errors import ConfigError
+from helpers.tuning.checks import check_value, shown
+from helpers.tuning.presets import AWS_2023, COURSE, RECIPES, recipe_values, step_budget
 from helpers.tuning.prompts import prompt_warnings
 
 _NO_BIASES = "An adapter for plain diffusers holds no biases"
@@ -29,8 +30,9 @@ def _choice(default: str, choices: Collection[str], why: str) -> Any:
 class FineTuneConfig:
     """One fine-tuning job. Names and defaults are those of the original ``Trainer.run``.
 
-    ``for_base`` gives settings that suit a base; ``from_mapping`` reads a request. Any value of a
-    wrong type or outside its range raises ``ConfigError`` that names the key.
+    ``preset`` gives one of two recipes for a base, ``for_base`` the course's; ``from_mapping``
+    reads a request. Any value of a wrong type or outside its range raises ``ConfigError`` that
+    names the key. The keys after ``seed`` are ours; their defaults do what the original did.
 
     ``resolution``                side of the training pictures in pixels, a multiple of 8
     ``n_steps``                   optimizer steps; each sees ``gradient_accumulation`` batches of
@@ -46,6 +48,26 @@ class FineTuneConfig:
     ``lora_bias``                 ``none``: the adapter's format has no place for biases
     ``lora_text_encoder_*``       the same for the text encoder, if ``train_text_encoder``
     ``face_preprocessing``        crop to the largest face instead of the centre
+
+    ``recipe``                    whose values the keys have that nobody gave: ``aws-2023`` or
+                                  ``course``
+    ``method``                    ``lora`` (an adapter) or ``full`` (every weight of the U-Net, and
+                                  of the text encoder if ``train_text_encoder``)
+    ``lora_targets``              layers of the U-Net's attention that the adapter is put on
+    ``lr_warmup``                 share of the steps over which the rate rises from zero
+    ``half_precision_base``       where ``fp16`` holds, keep the frozen base in half precision too
+    ``learned_tokens``            embeddings learned for the identifier, beside the adapter; 0: none
+    ``token_learning_rate``       their rate
+    ``cache_latents``             encode each picture once, keep mean and spread of its latents
+    ``cache_text_embeddings``     encode each prompt once, where nothing of its encoding is trained
+    ``crops``                     squares cut from each instance image: the whole, then closer ones
+    ``prior_bank``                share class images between jobs of one base, class and seed
+    ``keep_base``                 keep the base in memory for the next job
+    ``steps_per_photo``           a budget by photos with ``n_steps`` as the most (``step_budget``)
+    ``heldout_images``            photos put aside to measure on, a fifth of all at most
+    ``heldout_every``             steps between two measurements on them
+    ``patience``                  measurements without a better one after which the training stops;
+                                  the best adapter is then kept. 0: to the end, and the last is kept
     """
 
     base_model: str = _choice(
@@ -77,10 +99,26 @@ class FineTuneConfig:
     lora_text_encoder_dropout: float = _number(0.05, 0, 1, open="]")
     face_preprocessing: bool = False
     seed: int = _number(0, 0, 2**32 - 1)
+    recipe: str = _choice(AWS_2023, RECIPES, "There are two recipes")
+    method: str = _choice("lora", ("lora", "full"), "There are two methods")
+    lora_targets: str = _choice("q,v", ("q,v", "q,k,v,out"), "Adapters sit on the attention")
+    lr_warmup: float = _number(0.0, 0, 1, open="]")
+    half_precision_base: bool = False
+    learned_tokens: int = _number(0, 0, 8)
+    token_learning_rate: float = _number(3e-4, 0, 1, open="[")
+    cache_latents: bool = False
+    cache_text_embeddings: bool = False
+    crops: int = _number(1, 1, 16)
+    prior_bank: bool = False
+    keep_base: bool = False
+    steps_per_photo: int = _number(0, 0, 1000)
+    heldout_images: int = _number(0, 0, 64)
+    heldout_every: int = _number(50, 1, 20_000)
+    patience: int = _number(0, 0, 1000)
 
     def __post_init__(self) -> None:
         for one in fields(self):
-            _check(one.name, str(one.type), one.metadata, getattr(self, one.name))
+            check_value(one.name, str(one.type), one.metadata, getattr(self, one.name))
         if self.resolution % 8:
             raise ConfigError(
                 f"resolution is {self.resolution}",
@@ -89,22 +127,31 @@ class FineTuneConfig:
             )
 
     @classmethod
-    def for_base(cls, base: BaseModel | str, **changes: Any) -> FineTuneConfig:
-        """Settings that suit a base, with ``changes``. Raises ``ConfigError``."""
+    def preset(cls, name: str, base: BaseModel | str, **changes: Any) -> FineTuneConfig:
+        """The recipe of that name (``aws-2023`` or ``course``) for a base, with ``changes``.
+
+        ``base`` is an opened base or an id of the registry. Raises ``ConfigError``.
+        """
         base_id = base if isinstance(base, str) else base.id
-        return cls.from_mapping({**_suited(base_id), "base_model": base_id, **changes})
+        return cls.from_mapping({**recipe_values(name, base_id, changes), **changes})
+
+    @classmethod
+    def for_base(cls, base: BaseModel | str, **changes: Any) -> FineTuneConfig:
+        """The course's recipe for a base, with ``changes``. Raises ``ConfigError``."""
+        return cls.preset(COURSE, base, **changes)
 
     @classmethod
     def from_mapping(cls, given: Any, *, base: BaseModel | None = None) -> FineTuneConfig:
         """Read a request's ``config.json``.
 
-        With ``base``, keys that are not given take the values that suit it, and a request for
-        another base or an impossible resolution is refused. Raises ``ConfigError``.
+        With ``base``, keys that are not given take the values of its ``recipe`` (the course's, if
+        it names none), and a request for another base or an impossible resolution is refused.
+        Raises ``ConfigError``.
         """
         if not isinstance(given, Mapping):
             raise ConfigError(
                 "The configuration is not a set of keys and values",
-                f"It is {_shown(given)}",
+                f"It is {shown(given)}",
                 'Write a JSON object, such as {"n_steps": 300}',
             )
         known = [one.name for one in fields(cls)]
@@ -118,7 +165,7 @@ class FineTuneConfig:
                 )
         if base is None:
             return cls(**given)
-        config = cls(**{**_suited(base.id), "base_model": base.id, **given})
+        config = cls(**{**recipe_values(given.get("recipe", COURSE), base.id, given), **given})
         config.check_base(base)
         return config
 
@@ -136,6 +183,14 @@ class FineTuneConfig:
                 f"{base.id} paints {base.resolution} pixels and falls apart far from that",
                 f"Use {base.resolution}, or between half and twice of it",
             )
+
+    def steps_for(self, photos: int) -> int:
+        """Optimizer steps of a job of so many photos, those put aside included."""
+        return step_budget(photos, self.steps_per_photo, self.n_steps)
+
+    def heldout_of(self, photos: int) -> int:
+        """How many of so many photos are put aside: never more than a fifth."""
+        return min(self.heldout_images, photos // 5)
 
     def to_mapping(self) -> dict[str, Any]:
         """The configuration as JSON can hold it; ``from_mapping`` reads it back."""
@@ -159,63 +214,3 @@ class FineTuneConfig:
                 "are kept in the job's own."
             )
         return said
-
-
-def _suited(base_id: str) -> Mapping[str, Any]:
-    """What differs from the original's defaults for a base; nothing for one that nobody knows."""
-    return REGISTRY[base_id].training if base_id in REGISTRY else {}
-
-
-def _check(name: str, kind: str, limits: Mapping[str, Any], value: Any) -> None:
-    if kind == "bool":
-        if not isinstance(value, bool):
-            raise ConfigError(f"{name} is {_shown(value)}", "It is a switch", "Use true or false")
-    elif kind == "str":
-        _check_text(name, value, limits)
-    else:
-        allowed = int if kind == "int" else (int, float)
-        if isinstance(value, bool) or not isinstance(value, allowed):
-            wanted = "a whole number" if kind == "int" else "a number"
-            raise ConfigError(f"{name} is {_shown(value)}", f"It must be {wanted}")
-        _check_range(name, value, limits)
-
-
-def _check_text(name: str, value: Any, limits: Mapping[str, Any]) -> None:
-    if not isinstance(value, str):
-        raise ConfigError(f"{name} is {_shown(value)}", "It must be text")
-    if not value and limits.get("may_be_empty"):
-        return
-    if not value.strip() or len(value) > 500 or not value.isprintable():
-        raise ConfigError(
-            f"{name} is empty, too long or holds control characters",
-            "",
-            "Use 1 to 500 printable characters",
-        )
-    if (choices := limits.get("choices")) and value not in choices:
-        raise ConfigError(
-            f"{name} is {_shown(value)}",
-            UNSUPPORTED.get(value) or limits["why"],
-            f"Choose from: {', '.join(choices)}",
-        )
-
-
-def _check_range(name: str, value: float, limits: Mapping[str, Any]) -> None:
-    least, most, open = limits["least"], limits["most"], limits["open"]
-    # Written so that NaN, which compares with nothing, fails.
-    fits = least <= value <= most
-    if not fits or (open == "[" and value == least) or (open == "]" and value == most):
-        low = f"above {least:g}" if open == "[" else f"at least {least:g}"
-        high = f"below {most:g}" if open == "]" else f"at most {most:,.12g}"
-        raise ConfigError(f"{name} is {_shown(value)}", f"It must be {low} and {high}")
-
-
-def _shown(value: Any) -> str:
-    """A value as the request wrote it, if it is short; else what kind of thing it is."""
-    kinds = {dict: "a set of keys", list: "a list", str: "a long text", int: "a huge number"}
-    if isinstance(value, (dict, list)) or (isinstance(value, int) and abs(value) > 10**12):
-        return kinds.get(type(value), "a collection")
-    try:
-        text = json.dumps(value, ensure_ascii=False)
-    except TypeError:
-        return f"of type {type(value).__name__}"
-    return text if len(text) <= 80 else kinds.get(type(value), "a long value")

@@ -1,4 +1,4 @@
-"""The training loop: DreamBooth with low-rank adapters, as a generator of steps.
+"""The training loop: DreamBooth, with low-rank adapters or in full, as a generator of steps.
 
     networks = load_networks(base)
     for step in train(networks, config, photos, class_pictures):
@@ -15,18 +15,33 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 
 import torch
 from PIL import Image
-from torch.nn.functional import mse_loss
 
 from helpers.errors import TrainingError
-from helpers.tuning.batches import PromptEmbedder, dropout_from, pick
+from helpers.tuning.batches import Batches, dropout_from
+from helpers.tuning.checkpoint import (
+    Checkpoints,
+    State,
+    job_identity,
+    restore_state,
+    save_state,
+)
 from helpers.tuning.config import FineTuneConfig
-from helpers.tuning.lora import attach_lora, training_mode
-from helpers.tuning.networks import Moments, Networks, encode_pictures
-from helpers.tuning.precision import Precision, choose_precision, make_optimizer
+from helpers.tuning.diffusion import prediction_errors
+from helpers.tuning.heldout import Best, HeldOut
+from helpers.tuning.lora import training_mode
+from helpers.tuning.networks import Networks
+from helpers.tuning.precision import (
+    Precision,
+    choose_precision,
+    make_optimizer,
+    memory_explained,
+)
+from helpers.tuning.subjects import Subject, all_subjects, put_aside
+from helpers.tuning.trainable import make_trainable
 
 LARGEST_GRADIENT = 1.0
 
@@ -37,7 +52,8 @@ class Step:
 
     ``loss`` is ``instance_loss`` plus the weighted ``prior_loss``: mean squared errors of the
     U-Net's prediction, about 1 for one that knows nothing. A single step's loss depends mostly
-    on the noise level it happened to draw; look at averages.
+    on the noise level it happened to draw; look at averages, or at ``held_out_loss``, which is
+    measured after some steps only and always on the same noise.
     """
 
     step: int
@@ -47,6 +63,7 @@ class Step:
     prior_loss: float | None
     learning_rate: float
     seconds: float
+    held_out_loss: float | None = None
 
 
 def train(
@@ -55,112 +72,140 @@ def train(
     images: Sequence[Image.Image],
     class_images: Sequence[Image.Image] = (),
     *,
+    others: Sequence[Subject] = (),
+    checkpoints: Checkpoints | None = None,
     deadline: float | None = None,
 ) -> Iterator[Step]:
-    """Attach a fresh adapter to ``networks`` and train it, one optimizer step per item.
+    """Train ``networks`` on a subject, one optimizer step per item.
 
     ``images`` show the subject, ``class_images`` others of its class; both are cut to squares of
-    ``config.resolution``. ``deadline`` is a time of ``time.monotonic``.
+    ``config.resolution``. ``others`` are learned together with it. ``deadline`` is a time of
+    ``time.monotonic``. With ``checkpoints``, a training that was killed goes on where it was, and
+    tells again first of the steps that it had done. When the iteration ends, the networks carry
+    the last weights or, with ``config.patience``, the best.
 
-    Raises ``TrainingError`` without pictures, after the deadline, and when the loss is no longer
-    a number.
+    Raises ``TrainingError`` without pictures, after the deadline, when the loss is no longer a
+    number, and when memory runs out; ``ConfigError`` for subjects that cannot be told apart.
     """
-    if not images:
-        raise TrainingError("There is nothing to learn from", "No instance image was given")
-    if config.with_prior_preservation and not class_images:
-        raise TrainingError(
-            "Prior preservation needs class images",
-            "None were given",
-            "Generate them, or set with_prior_preservation to false",
+    subjects = all_subjects(config, images, class_images, others)
+    total = config.steps_for(len(images))
+    split = [put_aside(config, subject.images) for subject in subjects]
+    with memory_explained(config):
+        groups = make_trainable(networks, config, subjects)
+        batches = Batches(
+            networks,
+            config,
+            [replace(one, images=kept) for one, (kept, _) in zip(subjects, split, strict=True)],
         )
-    subject = encode_pictures(networks, list(images), config.resolution)
-    prior = None
-    if config.with_prior_preservation:
-        prior = encode_pictures(networks, list(class_images), config.resolution)
-    embed = PromptEmbedder(networks, config)
-    parameters = attach_lora(networks, config)
-    precision = choose_precision(config, networks.device)
-    optimizer = make_optimizer(config, networks.device, parameters)
-    began = time.monotonic()
+        precision = choose_precision(config, networks.device)
+        aside = [(image, number) for number, (_, held) in enumerate(split) for image in held]
+        held_out = HeldOut(networks, precision, batches.embed, aside, config.resolution)
+    rates = [group["lr"] for group in groups]
+    state = State(
+        parameters=[parameter for group in groups for parameter in group["params"]],
+        optimizer=make_optimizer(config, networks.device, groups),
+        scaler=precision.scaler,
+        best=Best(),
+    )
+    job = ""
+    if checkpoints:
+        job = job_identity(config, networks.base_hash, subjects)
+        restore_state(state, checkpoints, job)
+        for known in state.history:
+            yield Step(**known)
+    began = time.monotonic() - (state.history[-1]["seconds"] if state.history else 0.0)
     with training_mode(networks, config):
-        for number in range(config.n_steps):
+        for number in range(len(state.history), total):
+            if state.best.is_stale(number, config):
+                break
             if deadline is not None and time.monotonic() > deadline:
                 raise TrainingError(
-                    f"The training was stopped after {number} of {config.n_steps} steps",
+                    f"The training was stopped after {number} of {total} steps",
                     "Its time ran out",
                     "Ask for fewer steps, or give the job more time",
                 )
-            rate = config.learning_rate * _rate_factor(config, number)
-            for group in optimizer.param_groups:
-                group["lr"] = rate
-            subject_loss = prior_loss = 0.0
-            for part in range(config.gradient_accumulation):
-                losses = _losses(
-                    networks, config, precision, subject, prior, embed,
-                    draw=number * config.gradient_accumulation + part,
-                )  # fmt: skip
-                total = losses[0] + (config.prior_loss_weight * losses[1] if prior else 0.0)
-                precision.scaler.scale(total / config.gradient_accumulation).backward()
-                subject_loss += losses[0].item() / config.gradient_accumulation
-                prior_loss += losses[1].item() / config.gradient_accumulation
-            loss = subject_loss + (config.prior_loss_weight * prior_loss if prior else 0.0)
-            if not math.isfinite(loss):
-                raise TrainingError(
-                    f"The loss is no longer a number at step {number + 1}",
-                    f"The training diverged at a learning rate of {rate:g}",
-                    "Use a smaller learning_rate or lora_alpha",
-                )
-            precision.scaler.unscale_(optimizer)
-            torch.nn.utils.clip_grad_norm_(parameters, LARGEST_GRADIENT)
-            precision.scaler.step(optimizer)
-            precision.scaler.update()
-            optimizer.zero_grad(set_to_none=True)
-            yield Step(
+            factor = rate_factor(config, number, total)
+            for group, rate in zip(state.optimizer.param_groups, rates, strict=True):
+                group["lr"] = rate * factor
+            with memory_explained(config):
+                losses = _descend(networks, config, precision, batches, state, number)
+                held_out_loss = None
+                if held_out and ((number + 1) % config.heldout_every == 0 or number + 1 == total):
+                    held_out_loss = held_out.loss()
+                    state.best.offer(held_out_loss, number + 1, state.parameters)
+            step = Step(
                 step=number + 1,
-                total=config.n_steps,
-                loss=loss,
-                instance_loss=subject_loss,
-                prior_loss=prior_loss if prior else None,
-                learning_rate=rate,
+                total=total,
+                loss=losses[0] + (config.prior_loss_weight * losses[1] if losses[1:] else 0.0),
+                instance_loss=losses[0],
+                prior_loss=losses[1] if losses[1:] else None,
+                learning_rate=config.learning_rate * factor,
                 seconds=time.monotonic() - began,
+                held_out_loss=held_out_loss,
             )
+            state.history.append(asdict(step))
+            if checkpoints and (step.step % checkpoints.every == 0 or step.step == total):
+                save_state(state, checkpoints, job)
+            yield step
+    if config.patience and state.best.step:
+        state.best.restore(state.parameters)
 
 
-def _losses(
+def _descend(
     networks: Networks,
     config: FineTuneConfig,
     precision: Precision,
-    subject: Moments,
-    prior: Moments | None,
-    embed: PromptEmbedder,
-    *,
-    draw: int,
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Loss on a batch of the subject and on one of its class, from one pass of the U-Net."""
-    seed = (config.seed << 24) + draw
-    generator = torch.Generator().manual_seed(seed)
-    count, device = config.batch_size, networks.device
-    batches = [pictures for pictures in (subject, prior) if pictures]
-    latents = torch.cat(
-        [each.draw(pick(len(each), count, draw, config.seed), generator) for each in batches]
-    )
-    noise = torch.randn(latents.shape, generator=generator).to(device)
-    levels = networks.noise.config.num_train_timesteps
-    times = torch.randint(0, levels, (len(latents),), generator=generator).to(device)
-    noisy = networks.noise.add_noise(latents, noise, times)
-    if networks.noise.config.prediction_type == "v_prediction":
-        target = networks.noise.get_velocity(latents, noise, times)
-    else:
-        target = noise
-    with dropout_from(seed, device), precision.autocast():
-        text = embed(count)
-        predicted = networks.unet(noisy.to(networks.dtype), times, text).sample
-    errors = mse_loss(predicted.float(), target.float(), reduction="none").mean(dim=(1, 2, 3))
-    per_batch = errors.view(len(batches), count).mean(dim=1)
-    return per_batch[0], per_batch[-1]
+    batches: Batches,
+    state: State,
+    number: int,
+) -> list[float]:
+    """One optimizer step; returns its loss on the subject and, if there is a prior, on that."""
+    losses = torch.zeros(len(batches))
+    for part in range(config.gradient_accumulation):
+        draw = number * config.gradient_accumulation + part
+        found = batch_losses(networks, config, precision, batches, draw)
+        total = found[0] + (config.prior_loss_weight * found[1] if len(found) > 1 else 0.0)
+        precision.scaler.scale(total / config.gradient_accumulation).backward()
+        losses += found.detach().cpu() / config.gradient_accumulation
+    if not losses.isfinite().all():
+        rate = state.optimizer.param_groups[0]["lr"]
+        raise TrainingError(
+            f"The loss is no longer a number at step {number + 1}",
+            f"The training diverged at a learning rate of {rate:g}",
+            "Use a smaller learning_rate or lora_alpha",
+        )
+    precision.scaler.unscale_(state.optimizer)
+    torch.nn.utils.clip_grad_norm_(state.parameters, LARGEST_GRADIENT)
+    precision.scaler.step(state.optimizer)
+    precision.scaler.update()
+    state.optimizer.zero_grad(set_to_none=True)
+    return losses.tolist()
 
 
-def _rate_factor(config: FineTuneConfig, number: int) -> float:
+def batch_losses(
+    networks: Networks, config: FineTuneConfig, precision: Precision, batches: Batches, draw: int
+) -> torch.Tensor:
+    """Loss on batch ``draw`` of the subject and on one of its class, from one pass of the U-Net:
+    shape ``(1,)`` or, with a prior, ``(2,)``."""
+    batch = batches.draw(draw)
+    with dropout_from((config.seed << 24) + draw, networks.device):
+        with precision.autocast():
+            text = batches.embed(batch.prompts)
+        errors = prediction_errors(
+            networks, precision, batch.latents, batch.noise, batch.times, text
+        )
+    return errors.view(len(batches), config.batch_size).mean(dim=1)
+
+
+def rate_factor(config: FineTuneConfig, number: int, total: int) -> float:
+    """What step ``number`` (from 0) of ``total`` takes of the rate.
+
+    It rises over the share ``lr_warmup`` of the steps, then stays or falls along half a cosine to
+    a tenth.
+    """
+    warm = int(config.lr_warmup * total)
+    if number < warm:
+        return (number + 1) / (warm + 1)
     if config.lr_scheduler == "constant":
         return 1.0
-    return 0.1 + 0.45 * (1 + math.cos(math.pi * number / config.n_steps))
+    return 0.1 + 0.45 * (1 + math.cos(math.pi * (number - warm) / (total - warm)))

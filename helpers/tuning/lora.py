@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
+from diffusers.utils.peft_utils import recurse_remove_peft_layers
 from peft import LoraConfig
 from peft.utils import get_peft_model_state_dict
 
@@ -20,15 +21,15 @@ from helpers.tuning.networks import BUILDING, Networks
 def attach_lora(networks: Networks, config: FineTuneConfig) -> list[torch.nn.Parameter]:
     """Put a fresh adapter on the U-Net and, if the configuration says so, on the text encoder.
 
-    The base's entry in the registry says on which layers. Returns the parameters to train, in
-    single precision. A fresh adapter changes nothing: one of its two matrices is zero. The other
-    is drawn from ``config.seed``. Raises ``TrainingError`` when there is an adapter already.
+    Returns the parameters to train, in single precision. A fresh adapter changes nothing: one of
+    its two matrices is zero. The other is drawn from ``config.seed``. Raises ``TrainingError``
+    when there is an adapter already.
     """
     if _adapted(networks):
         raise TrainingError(
             "These networks carry an adapter already", "", "Load the base again with load_networks"
         )
-    targets = REGISTRY[config.base_model]
+    targets = lora_layers(config)
     # peft draws numbers of its own from torch's global generator, which is the caller's.
     with BUILDING, torch.random.fork_rng(devices=[]):
         networks.unet.add_adapter(
@@ -37,7 +38,7 @@ def attach_lora(networks: Networks, config: FineTuneConfig) -> list[torch.nn.Par
                 lora_alpha=config.lora_alpha,  # type: ignore[arg-type]  # fractions work
                 lora_dropout=config.lora_dropout,
                 init_lora_weights="gaussian",
-                target_modules=list(targets.unet_targets),
+                target_modules=targets["unet"],
             )
         )
         if config.train_text_encoder:
@@ -47,7 +48,7 @@ def attach_lora(networks: Networks, config: FineTuneConfig) -> list[torch.nn.Par
                     lora_alpha=config.lora_text_encoder_alpha,  # type: ignore[arg-type]
                     lora_dropout=config.lora_text_encoder_dropout,
                     init_lora_weights="gaussian",
-                    target_modules=list(targets.text_targets),
+                    target_modules=targets["text_encoder"],
                 )
             )
     generator = torch.Generator().manual_seed(config.seed)
@@ -63,6 +64,16 @@ def attach_lora(networks: Networks, config: FineTuneConfig) -> list[torch.nn.Par
             parameter.requires_grad_(True)
             trained.append(parameter)
     return trained
+
+
+def lora_layers(config: FineTuneConfig) -> dict[str, list[str]]:
+    """On which layers of each network the adapter sits, as this base names them."""
+    base = REGISTRY[config.base_model]
+    named: dict[str, str] = dict(zip(("q", "k", "v", "out"), base.unet_targets, strict=True))
+    return {
+        "unet": [named[name] for name in config.lora_targets.split(",")],
+        "text_encoder": list(base.text_targets) if config.train_text_encoder else [],
+    }
 
 
 def set_lora_enabled(networks: Networks, enabled: bool) -> None:
@@ -92,8 +103,8 @@ def lora_tensors(networks: Networks, config: FineTuneConfig) -> dict[str, torch.
 
 @contextmanager
 def training_mode(networks: Networks, config: FineTuneConfig) -> Iterator[None]:
-    """Dropout and, if asked for, gradient checkpointing of the networks with an adapter."""
-    adapted = _adapted(networks)
+    """Dropout and, if asked for, gradient checkpointing of the networks that are trained."""
+    adapted = _trained(networks)
     for network in adapted:
         network.train()
         if config.gradient_checkpointing:
@@ -107,6 +118,15 @@ def training_mode(networks: Networks, config: FineTuneConfig) -> Iterator[None]:
                 _checkpoint(network, False)
 
 
+def detach_lora(networks: Networks) -> None:
+    """Take the adapter off and throw it away: the networks are the base's again, bit for bit."""
+    for network in _adapted(networks):
+        with BUILDING:
+            recurse_remove_peft_layers(network)
+        del network.peft_config
+        network._hf_peft_config_loaded = False
+
+
 def _checkpoint(network: torch.nn.Module, on: bool) -> None:
     # diffusers, transformers and older transformers name the same switch differently.
     for kind in (
@@ -118,6 +138,16 @@ def _checkpoint(network: torch.nn.Module, on: bool) -> None:
         if switch:
             switch()
             return
+
+
+def _trained(networks: Networks) -> list[Any]:
+    """Those with an adapter, and those whose own weights are trained. Learned words do not count:
+    nothing of the text encoder itself moves."""
+    return [
+        network
+        for network in (networks.unet, networks.text_encoder)
+        if any(one.requires_grad for name, one in network.named_parameters() if "rows" not in name)
+    ]
 
 
 def _adapted(networks: Networks) -> list[Any]:

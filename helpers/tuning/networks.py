@@ -19,6 +19,7 @@ from transformers.utils import logging
 from helpers.bases import BaseModel
 from helpers.bases.keys import PREFIX, prefixed, read_keys
 from helpers.errors import BaseModelError
+from helpers.tuning.words import words_of
 
 BUILDING = threading.Lock()
 """Held while layers are made: the libraries change torch's classes for a moment to do so, and two
@@ -30,7 +31,7 @@ class Networks:
     """A base's frozen networks, on one device and with one kind of numbers.
 
     ``noise`` is the base's own noise schedule: betas and prediction type come from its
-    configuration, never from here.
+    configuration, never from here. ``base_hash`` says whose weights they are.
     """
 
     tokenizer: Any
@@ -40,6 +41,7 @@ class Networks:
     noise: Any
     device: torch.device
     dtype: torch.dtype
+    base_hash: str = ""
 
 
 def default_device() -> torch.device:
@@ -68,6 +70,7 @@ def load_networks(
         noise=DDPMScheduler.from_pretrained(base.folder / "scheduler", local_files_only=True),
         device=device,
         dtype=dtype,
+        base_hash=base.hash,
     )
 
 
@@ -134,9 +137,14 @@ def encode_text(networks: Networks, prompt: str) -> torch.Tensor:
 
 
 def token_ids(networks: Networks, prompt: str) -> torch.Tensor:
-    """Token ids of one prompt, padded or cut to the window: shape ``(1, window)``."""
-    ids = networks.tokenizer(
-        prompt,
+    """Token ids of one prompt, padded or cut to the window: shape ``(1, window)``.
+
+    Words that were learned beside an adapter are known.
+    """
+    words = words_of(networks.text_encoder)
+    tokenizer = words.tokenizer if words else networks.tokenizer
+    ids = tokenizer(
+        words.spelled(prompt) if words else prompt,
         padding="max_length",
         truncation=True,
         max_length=networks.tokenizer.model_max_length,

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import importlib.util
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 
+from helpers.errors import TrainingError
 from helpers.tuning.config import FineTuneConfig
 
 
@@ -34,28 +36,73 @@ class Precision:
 def choose_precision(config: FineTuneConfig, device: torch.device) -> Precision:
     """Half precision where ``fp16`` asks for it and an accelerator is there.
 
-    bfloat16 is taken where the hardware has it: its range needs no loss scaling.
+    ``half_precision_base`` keeps the frozen base so, too; one that is trained stays in single
+    precision. bfloat16 is taken where the hardware has it: its range needs no loss scaling.
     """
     compute = None
     if config.fp16 and device.type == "cuda":
         compute = torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
+    halved = config.half_precision_base and config.method == "lora"
     return Precision(
         device=device,
-        weights=compute or torch.float32,
+        weights=(compute if halved else None) or torch.float32,
         compute=compute,
         scaler=torch.amp.GradScaler(device.type, enabled=compute is torch.float16),
     )
 
 
 def make_optimizer(
-    config: FineTuneConfig, device: torch.device, parameters: list[torch.nn.Parameter]
+    config: FineTuneConfig, device: torch.device, groups: list[dict[str, Any]]
 ) -> torch.optim.Optimizer:
-    """AdamW, or bitsandbytes' 8-bit AdamW where ``use_8bit_adam`` asks for it and it exists."""
+    """AdamW, or bitsandbytes' 8-bit AdamW where ``use_8bit_adam`` asks for it and it exists.
+
+    ``groups`` hold ``params`` and their ``lr``.
+    """
     if config.use_8bit_adam and _has_8bit_adam(device):
         import bitsandbytes  # type: ignore[import-not-found]
 
-        return bitsandbytes.optim.AdamW8bit(parameters, lr=config.learning_rate)
-    return torch.optim.AdamW(parameters, lr=config.learning_rate)
+        return bitsandbytes.optim.AdamW8bit(groups)
+    return torch.optim.AdamW(groups, fused=True)
+
+
+@contextmanager
+def memory_explained(config: FineTuneConfig) -> Iterator[None]:
+    """Turn running out of memory into a ``TrainingError`` that says which settings need less."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        text = str(error).lower()
+        said = any(words in text for words in ("out of memory", "allocate memory", "enough memory"))
+        if not isinstance(error, (MemoryError, torch.OutOfMemoryError)) and not said:
+            raise
+        raise TrainingError(
+            "The training does not fit into memory",
+            f"The machine has no room for it with {_demands(config)}",
+            f"In this order: {_relief(config)}; or take a larger machine",
+        ) from error
+
+
+def _demands(config: FineTuneConfig) -> str:
+    checkpointed = "with" if config.gradient_checkpointing else "without"
+    return (
+        f"batch_size {config.batch_size}, {config.resolution} pixels, lora_r {config.lora_r} and "
+        f"{checkpointed} gradient checkpointing"
+    )
+
+
+def _relief(config: FineTuneConfig) -> str:
+    """The settings that can still give way, the ones that cost no quality first."""
+    ways = []
+    if not config.gradient_checkpointing:
+        ways.append("set gradient_checkpointing to true")
+    if config.batch_size > 1:
+        ways.append("lower batch_size (and raise gradient_accumulation by as much)")
+    if config.method == "full":
+        ways.append('set method to "lora"')
+    ways.append("lower resolution")
+    if config.method == "lora" and config.lora_r > 4:
+        ways.append("lower lora_r (and lora_alpha with it)")
+    return ", ".join(ways)
 
 
 def machine_warnings(config: FineTuneConfig, device: torch.device) -> list[str]:

@@ -27,6 +27,7 @@ from helpers.tuning.config import FineTuneConfig
 from helpers.tuning.fine_tune import fine_tune
 from helpers.tuning.loop import Step
 from helpers.tuning.progress import Progress, format_progress, job_name
+from helpers.tuning.shelf import BaseShelf
 
 MARGIN_S = 60
 """Seconds that a job leaves for its last step, the upload and the answer."""
@@ -41,13 +42,15 @@ def run_job(
     work: Path,
     publish: Publish,
     inference_id: str,
+    shelf: BaseShelf | None = None,
     deadline: float | None = None,
     log: Callable[[str], None] = print,
 ) -> dict[str, Any]:
     """Fine-tune ``base`` on the photos of a request archive; returns the job's result.
 
-    ``work`` is the container's folder for jobs, ``deadline`` a time of ``time.monotonic`` after
-    which nothing is published any more, ``log`` gets lines that ``progress.parse_progress`` reads.
+    ``work`` is the container's folder for jobs and its prior bank, ``shelf`` keeps the base for
+    the next job, ``deadline`` is a time of ``time.monotonic`` after which nothing is published any
+    more, ``log`` gets lines that ``progress.parse_progress`` reads.
 
     The result is ``{"status": "completed", "adapter": address, "inference_id", "base", "steps",
     "seconds", "bytes", "metrics", "photos": [{"name", "how", "notes"}], "warnings"}``.
@@ -71,6 +74,7 @@ def run_job(
             base,
             folder / "adapter",
             prior_folder=work / "class-images",
+            shelf=shelf,
             on_step=teller.step,
             on_class_image=teller.class_image,
             deadline=deadline,
@@ -87,7 +91,7 @@ def run_job(
             "adapter": publish(archive, inference_id),
             "inference_id": inference_id,
             "base": {"id": base.id, "hash": base.hash},
-            "steps": config.n_steps,
+            "steps": adapter.manifest.metrics["steps"],
             "seconds": round(time.monotonic() - began, 2),
             "bytes": archive.stat().st_size,
             "metrics": adapter.manifest.metrics,

@@ -21,6 +21,7 @@ from helpers.tuning.adapter import (
     WEIGHTS,
     Adapter,
     check_base,
+    load_adapter,
     pack_adapter,
     read_adapter,
     unpack_adapter,
@@ -57,11 +58,15 @@ def copied(made: Adapter, tmp_path: Path) -> Path:
     return Path(shutil.copytree(made.folder, tmp_path / "copy"))
 
 
-def _plain(base: BaseModel, folder: Path | None = None) -> StableDiffusionPipeline:
+def _plain(
+    base: BaseModel, folder: Path | None = None, *, words: bool = True
+) -> StableDiffusionPipeline:
     pipe = StableDiffusionPipeline.from_pretrained(base.folder)
     pipe.set_progress_bar_config(disable=True)
     if folder:
         pipe.load_lora_weights(folder)
+        if words:
+            pipe.load_textual_inversion(folder, weight_name=EMBEDDINGS)
     return pipe
 
 
@@ -88,15 +93,16 @@ def test_plain_diffusers_loads_what_was_trained(
         wanted = networks.unet(noise, time, wanted_text).sample
         found = pipe.unet(noise, time, text).sample
         bare = _plain(tiny)
-        off = bare.unet(noise, time, bare.text_encoder(ids)[0]).sample
+        ids = bare.tokenizer("<<TOK>>", padding="max_length", return_tensors="pt").input_ids
         bare_text = bare.text_encoder(ids)[0]
+        off = bare.unet(noise, time, bare_text).sample
     # Half precision in the file; the adapter's own effect is some hundred times larger.
     assert (text - wanted_text).abs().max() < 0.01 * (bare_text - wanted_text).abs().max()
     assert (found - wanted).abs().max() < 0.01 * (off - wanted).abs().max()
 
 
 def test_both_parts_of_the_adapter_change_the_picture(tiny: BaseModel, made: Adapter) -> None:
-    pipe = _plain(tiny, made.folder)
+    pipe = _plain(tiny, made.folder, words=False)
     both = _paint(pipe)
     pipe.text_encoder.disable_adapters()
     unet_only = _paint(pipe)
@@ -105,6 +111,21 @@ def test_both_parts_of_the_adapter_change_the_picture(tiny: BaseModel, made: Ada
     assert (both - unet_only).abs().max() > 0.01
     assert (unet_only - neither).abs().max() > 0.01
     assert torch.equal(neither, _paint(_plain(tiny)))
+
+
+def test_the_learned_word_is_one_that_plain_diffusers_reads(tiny: BaseModel, made: Adapter) -> None:
+    (rows,) = load_file(made.folder / EMBEDDINGS).values()
+    pipe = _plain(tiny, made.folder)
+    (number,) = pipe.tokenizer("<<TOK>>", add_special_tokens=False).input_ids
+    assert torch.equal(pipe.text_encoder.get_input_embeddings().weight[number], rows[0])
+    without = _paint(_plain(tiny, made.folder, words=False))
+    assert (_paint(pipe) - without).abs().max() > 0.01
+
+
+def test_one_call_puts_the_whole_adapter_on_a_pipeline(tiny: BaseModel, made: Adapter) -> None:
+    pipe = _plain(tiny)
+    load_adapter(pipe, made.folder)
+    assert torch.equal(_paint(pipe), _paint(_plain(tiny, made.folder)))
 
 
 def test_text_encoder_keys_carry_the_prefix_that_every_loader_reads(made: Adapter) -> None:
@@ -184,6 +205,7 @@ def test_a_missing_file_is_found(copied: Path, name: str) -> None:
         {"format": 2},
         {"base_hash": 5},
         {"embeddings_sha256": "0" * 64},
+        {"embeddings_sha256": None},
     ],
 )
 def test_a_manifest_that_does_not_fit_is_refused(copied: Path, changes: dict[str, object]) -> None:
@@ -200,7 +222,7 @@ def test_a_manifest_that_is_none_is_refused(copied: Path, text: str) -> None:
 
 
 def test_learned_words_must_be_in_the_manifest(copied: Path) -> None:
-    save_file({"<<TOK>>": torch.ones(1, 128)}, copied / EMBEDDINGS)
+    _edit_manifest(copied, embeddings_sha256=None)
     with pytest.raises(AdapterError, match="not in its manifest"):
         read_adapter(copied)
     _edit_manifest(copied, embeddings_sha256=file_sha256(copied / EMBEDDINGS))

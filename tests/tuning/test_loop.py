@@ -26,6 +26,8 @@ from helpers.tuning.networks import Networks, encode_pictures, encode_text, load
 Make = Callable[..., FineTuneConfig]
 Photos = list[Image.Image]
 BOTH = {"train_text_encoder": True}
+STILL = {"learning_rate": 1e-12, "token_learning_rate": 1e-12}
+"""Trains, and moves nothing."""
 
 
 def _answer(networks: Networks) -> torch.Tensor:
@@ -109,7 +111,7 @@ def test_the_loss_falls_on_one_picture(tiny: BaseModel, settings: Make, photos: 
     )  # fmt: skip
     steps, _ = _run(tiny, config, photos[:1])
     losses = [step.loss for step in steps]
-    still = [step.loss for step in _run(tiny, config.replace(learning_rate=1e-12), photos[:1])[0]]
+    still = [step.loss for step in _run(tiny, config.replace(**STILL), photos[:1])[0]]
     # The same noise in both runs, so what differs is what was learned.
     assert fmean(losses[-8:]) < 0.95 * fmean(still[-8:])
 
@@ -192,7 +194,7 @@ def test_dropout_acts_in_training_only(tiny: BaseModel, settings: Make, photos: 
 def test_accumulated_batches_make_one_step(tiny: BaseModel, settings: Make, photos: Photos) -> None:
     steps, _ = _run(tiny, settings(n_steps=2, gradient_accumulation=3, batch_size=1), photos)
     assert [step.step for step in steps] == [1, 2]
-    singles, _ = _run(tiny, settings(n_steps=3, batch_size=1, learning_rate=1e-12), photos)
+    singles, _ = _run(tiny, settings(n_steps=3, batch_size=1, **STILL), photos)
     assert steps[0].loss == pytest.approx(fmean(step.loss for step in singles), rel=1e-5)
 
 
@@ -246,7 +248,7 @@ def test_target_and_latent_scale_come_from_the_base(
     networks = load_networks(base)
     latents = encode_pictures(networks, photos, 64)
     power = (latents.mean.square() + latents.std.square()).mean().item()
-    config = settings(n_steps=6, batch_size=8, with_prior_preservation=False, learning_rate=1e-12)
+    config = settings(n_steps=6, batch_size=8, with_prior_preservation=False, **STILL)
     loss = fmean(step.instance_loss for step in train(networks, config, photos))
     if kind == "epsilon":
         assert loss == pytest.approx(1, rel=0.1)
