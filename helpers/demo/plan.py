@@ -9,7 +9,7 @@ from helpers.photos.load import load_folder
 from helpers.photos.photo import Photo
 from helpers.settings import ROOT
 
-SUBJECT = ROOT / "data" / "subjects" / "robin"
+SUBJECT = ROOT / "data" / "subjects" / "wren"
 PROMPTS = (
     "a photo of a <<TOK>> person",
     "a photo of a <<TOK>> person on the beach",

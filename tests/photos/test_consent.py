@@ -32,34 +32,34 @@ def test_a_consent_is_kept_for_the_next_notebook_and_holds_only_what_was_typed(
     settings: Settings,
 ) -> None:
     given = Lab("00_start", settings).consent(
-        subject="robin", given_by="Robin", purpose="learning", days=7
+        subject="wren", given_by="Wren", purpose="learning", days=7
     )
-    assert Lab("02", settings).require_consent("robin") == given
+    assert Lab("02", settings).require_consent("wren") == given
     (line,) = [json.loads(text) for text in (settings.state / CONSENTS).read_text().split("\n")
                if text]  # fmt: skip
     today = datetime.now(UTC).date()
     assert line == {
-        "event": "given", "subject": "robin", "given_by": "Robin", "purpose": "learning",
+        "event": "given", "subject": "wren", "given_by": "Wren", "purpose": "learning",
         "recorded": today.isoformat(), "until": (today + timedelta(days=7)).isoformat(),
     }  # fmt: skip
     assert (settings.state / CONSENTS).stat().st_mode & 0o777 == 0o600
-    assert "Robin agreed" in str(given)
+    assert "Wren agreed" in str(given)
 
 
 def test_without_one_the_way_to_one_is_shown(settings: Settings) -> None:
-    record_consent(settings, subject="robin", given_by="Robin", purpose="learning")
+    record_consent(settings, subject="wren", given_by="Wren", purpose="learning")
     with pytest.raises(PhotoError, match=r"photos of doppler .* lab\.consent"):
         require_consent(settings, "doppler")
 
 
 def test_a_withdrawn_consent_holds_no_more_and_a_new_one_does(settings: Settings) -> None:
     for purpose in ("learning", "a poster"):
-        record_consent(settings, subject="robin", given_by="Robin", purpose=purpose)
-        assert require_consent(settings, "robin").purpose == purpose
-    withdraw_consent(settings, "robin")
+        record_consent(settings, subject="wren", given_by="Wren", purpose=purpose)
+        assert require_consent(settings, "wren").purpose == purpose
+    withdraw_consent(settings, "wren")
     with pytest.raises(PhotoError):
-        require_consent(settings, "robin")
-    record_consent(settings, subject="robin", given_by="Robin", purpose="again")
+        require_consent(settings, "wren")
+    record_consent(settings, subject="wren", given_by="Wren", purpose="again")
     assert [found.purpose for found in consents(settings)] == ["again"]
 
 
@@ -76,7 +76,7 @@ def test_it_holds_up_to_its_last_day(
 
 @pytest.mark.parametrize("missing", ["subject", "given_by", "purpose"])
 def test_half_a_consent_is_refused_by_what_it_lacks(settings: Settings, missing: str) -> None:
-    words = {"subject": "robin", "given_by": "Robin", "purpose": "learning", missing: "  "}
+    words = {"subject": "wren", "given_by": "Wren", "purpose": "learning", missing: "  "}
     with pytest.raises(PhotoError, match=missing):
         record_consent(settings, **words)
     assert consents(settings) == []
