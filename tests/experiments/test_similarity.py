@@ -20,7 +20,7 @@ from helpers.experiments.similarity import (
 from helpers.photos.load import load_folder
 from helpers.photos.prepare import prepare
 from helpers.pocket.world.scene import draw_scene, render
-from helpers.pocket.world.traits import draw_person
+from helpers.pocket.world.traits import draw_identity
 from helpers.settings import ROOT
 
 
