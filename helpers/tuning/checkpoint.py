@@ -10,8 +10,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,10 +17,10 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 
 from helpers.errors import TrainingError
 from helpers.tuning.config import FineTuneConfig
+from helpers.tuning.durable import write_whole
 from helpers.tuning.heldout import Best
 from helpers.tuning.subjects import Subject
 
@@ -71,14 +69,7 @@ def save_state(state: State, checkpoints: Checkpoints, job: str) -> None:
                 plain[f"optimizer.{place}.{name}"] = value
     facts["optimizer"] = plain
     whole = {name: value.to("cpu").contiguous() for name, value in tensors.items()}
-    checkpoints.folder.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(prefix=".checkpoint-", dir=checkpoints.folder)
-    os.close(handle)
-    try:
-        save_file(whole, temporary, metadata={"state": json.dumps(facts)})
-        os.replace(temporary, checkpoints.folder / NAME)
-    finally:
-        Path(temporary).unlink(missing_ok=True)
+    write_whole(checkpoints.folder / NAME, whole, {"state": json.dumps(facts)})
 
 
 @torch.no_grad()

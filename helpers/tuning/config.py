@@ -61,6 +61,7 @@ class FineTuneConfig:
     ``cache_latents``             encode each picture once, keep mean and spread of its latents
     ``cache_text_embeddings``     encode each prompt once, where nothing of its encoding is trained
     ``crops``                     squares cut from each instance image: the whole, then closer ones
+    ``class_image_steps``         steps of the sampler that paints class images
     ``prior_bank``                share class images between jobs of one base, class and seed
     ``keep_base``                 keep the base in memory for the next job
     ``steps_per_photo``           a budget by photos with ``n_steps`` as the most (``step_budget``)
@@ -109,6 +110,7 @@ class FineTuneConfig:
     cache_latents: bool = False
     cache_text_embeddings: bool = False
     crops: int = _number(1, 1, 16)
+    class_image_steps: int = _number(50, 1, 1000)
     prior_bank: bool = False
     keep_base: bool = False
     steps_per_photo: int = _number(0, 0, 1000)

@@ -41,6 +41,7 @@ _COURSE: Mapping[str, Any] = MappingProxyType(
         "cache_latents": True,
         "cache_text_embeddings": True,
         "crops": 4,
+        "class_image_steps": 25,
         "prior_bank": True,
         "keep_base": True,
         "lora_targets": "q,k,v,out",

@@ -1,16 +1,15 @@
 """Class images: what the base paints for the class prompt, so that training can keep it so.
 
 They depend on the base, the prompt and a few numbers, never on the subject; one set serves every
-job that shares those. Sets lie in one file each, named by all they depend on, and appear there by
-a rename: jobs that run at the same time at worst paint the same set twice.
+job that shares those. A folder of such sets is the prior bank. Each lies in a file of its own,
+named by all it depends on, which appears whole or not at all: jobs that run at the same time at
+worst paint the same set twice.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import os
-import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -18,15 +17,13 @@ from pathlib import Path
 import torch
 from PIL import Image
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 
 from helpers.bases import BaseModel
 from helpers.errors import TrainingError
 from helpers.tuning.config import FineTuneConfig
+from helpers.tuning.durable import write_whole
 from helpers.tuning.networks import Networks
 from helpers.tuning.painting import BATCH, paint_batch, painting_pipeline
-
-STEPS = 25
 
 
 def class_images(
@@ -45,16 +42,19 @@ def class_images(
     adapter yet. Raises ``TrainingError`` after the deadline.
     """
     known = _identity(config, base)
-    file = None
-    if folder is not None:
-        digest = hashlib.sha256(json.dumps(known, sort_keys=True).encode()).hexdigest()
-        file = Path(folder) / f"class-{digest[:32]}.safetensors"
-        if (kept := _read(file, known)) is not None:
-            return kept
+    file = Path(folder) / set_name(config, base) if folder is not None else None
+    if file is not None and (kept := _read(file, known)) is not None:
+        return kept
     pictures = _paint(networks, config, base, on_image, deadline)
     if file is not None:
         _write(file, pictures, known)
     return pictures
+
+
+def set_name(config: FineTuneConfig, base: BaseModel) -> str:
+    """The name in the bank of the set that this job would use."""
+    facts = json.dumps(_identity(config, base), sort_keys=True)
+    return f"class-{hashlib.sha256(facts.encode()).hexdigest()[:32]}.safetensors"
 
 
 def _identity(config: FineTuneConfig, base: BaseModel) -> dict[str, str]:
@@ -66,7 +66,7 @@ def _identity(config: FineTuneConfig, base: BaseModel) -> dict[str, str]:
         "count": str(config.num_class_images),
         "seed": str(config.seed),
         "resolution": str(config.resolution),
-        "steps": str(STEPS),
+        "steps": str(config.class_image_steps),
         "guidance": str(base.registered.guidance),
     }
 
@@ -94,7 +94,7 @@ def _paint(
             config.class_prompt,
             [(config.seed << 20) + place for place in places],
             side=config.resolution,
-            steps=STEPS,
+            steps=config.class_image_steps,
             guidance=base.registered.guidance,
         )
         if on_image:
@@ -126,11 +126,4 @@ def _write(file: Path, pictures: list[Image.Image], known: dict[str, str]) -> No
             for picture in pictures
         ]
     )
-    file.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(prefix=".class-", dir=file.parent)
-    os.close(handle)
-    try:
-        save_file({"pixels": pixels}, temporary, metadata=known)
-        os.replace(temporary, file)
-    finally:
-        Path(temporary).unlink(missing_ok=True)
+    write_whole(file, {"pixels": pixels}, known)

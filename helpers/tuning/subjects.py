@@ -94,7 +94,7 @@ def put_aside(config: FineTuneConfig, images: Sequence[Image.Image]) -> tuple[li
 
 
 def crops_of(images: Sequence[Image.Image], side: int, count: int, seed: int) -> list[Image.Image]:
-    """``count`` squares of ``side`` pixels from each picture: the whole, then closer ones.
+    """``count`` squares of ``side`` pixels from each picture: the whole, then closer and closer.
 
     Latents that are encoded once would show each photo the same way in every step; a few crops
     give that variety back.
@@ -105,8 +105,9 @@ def crops_of(images: Sequence[Image.Image], side: int, count: int, seed: int) ->
         whole = min(image.size)
         square = ImageOps.fit(image, (whole, whole))
         for place in range(count):
-            share, left, top = torch.rand(3, generator=generator).tolist()
-            size = whole if not place else round(whole * (1 - share * (1 - CLOSEST)))
+            left, top = torch.rand(2, generator=generator).tolist()
+            closer = (1 - CLOSEST) * place / max(count - 1, 1)
+            size = round(whole * (1 - closer))
             x, y = round(left * (whole - size)), round(top * (whole - size))
             part = square.crop((x, y, x + size, y + size))
             cut.append(part.resize((side, side), Image.Resampling.LANCZOS))

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Callable
@@ -8,13 +9,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 
 from helpers.bases import BaseModel
 from helpers.errors import TrainingError
 from helpers.tuning.config import FineTuneConfig
 from helpers.tuning.networks import load_networks
-from helpers.tuning.priors import class_images
+from helpers.tuning.priors import class_images, set_name
+from tests.tuning.children import in_child
 
 Make = Callable[..., FineTuneConfig]
 
@@ -53,6 +57,7 @@ def test_a_set_is_painted_once(paint: Callable, settings: Make, tmp_path: Path) 
         {"seed": 1},
         {"num_class_images": 1},
         {"resolution": 32},
+        {"class_image_steps": 9},
     ],
 )
 def test_a_set_belongs_to_all_it_depends_on(
@@ -114,6 +119,64 @@ def test_jobs_at_the_same_time_find_a_whole_set(
     assert len({tuple(picture.tobytes() for picture in pictures) for pictures in found}) == 1
     assert len(found) == 3
     assert [path.suffix for path in tmp_path.iterdir()] == [".safetensors"]
+
+
+@given(st.data())
+def test_no_two_jobs_share_a_set_unless_all_it_depends_on_is_the_same(
+    data: st.DataObject,
+) -> None:
+    """The file's name is all that a job knows of the bank."""
+    jobs = st.fixed_dictionaries(
+        {
+            "class_prompt": st.sampled_from(["a photo of a dog", "a photo of a dog ", "a dog"]),
+            "seed": st.sampled_from([0, 1, 10]),
+            "num_class_images": st.sampled_from([1, 10]),
+            "resolution": st.sampled_from([32, 64]),
+            "class_image_steps": st.sampled_from([1, 10]),
+        }
+    )
+    bases = st.sampled_from(["a" * 64, "b" * 64])
+    one, other = ((data.draw(jobs), data.draw(bases)) for _ in range(2))
+    names = [set_name(FineTuneConfig(**config), _base(digest)) for config, digest in (one, other)]
+    assert (names[0] == names[1]) == (one == other)
+
+
+def _base(digest: str) -> BaseModel:
+    return BaseModel(
+        id="pocket", folder=Path(), hash=digest, resolution=64, prediction_type="epsilon"
+    )
+
+
+def test_a_writer_that_is_killed_leaves_no_set_and_no_harm(
+    paint: Callable, settings: Make, tmp_path: Path
+) -> None:
+    first, _ = paint(settings(), tmp_path / "whole")
+    in_child(lambda: paint(settings(), tmp_path / "bank"), killed_at="replace")
+    assert [path.suffix for path in (tmp_path / "bank").iterdir()] == [""]
+    assert paint(settings(), tmp_path / "bank") == (first, 2)
+    assert paint(settings(), tmp_path / "bank") == (first, 0)
+
+
+def test_a_killed_writer_s_file_is_removed_once_it_is_old(
+    paint: Callable, settings: Make, tmp_path: Path
+) -> None:
+    in_child(lambda: paint(settings(), tmp_path), killed_at="replace")
+    (left,) = tmp_path.iterdir()
+    paint(settings(seed=1), tmp_path)
+    assert left.exists()
+    os.utime(left, (0, 0))
+    paint(settings(seed=2), tmp_path)
+    assert not left.exists()
+
+
+def test_two_processes_that_write_at_once_leave_one_whole_set(
+    paint: Callable, settings: Make, tmp_path: Path
+) -> None:
+    first, _ = paint(settings(), tmp_path / "whole")
+    in_child(lambda: paint(settings(), tmp_path / "bank"), beside=lambda: paint(
+        settings(), tmp_path / "bank"))  # fmt: skip
+    assert len(list((tmp_path / "bank").iterdir())) == 1
+    assert paint(settings(), tmp_path / "bank") == (first, 0)
 
 
 def test_the_deadline_holds_while_class_images_are_painted(

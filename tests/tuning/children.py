@@ -1,0 +1,32 @@
+"""Work in a process of its own that can be killed on the way."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+
+
+def in_child(
+    work: Callable[[], object],
+    *,
+    killed_at: str | None = None,
+    beside: Callable[[], object] = lambda: None,
+) -> None:
+    """Do ``work`` in a fork of this process, and ``beside`` meanwhile in this one.
+
+    ``killed_at`` names a function of ``os`` at whose first call the fork ends at once, with no
+    chance to clean up.
+    """
+    child = os.fork()
+    if not child:
+        code = 1
+        try:
+            if killed_at:
+                setattr(os, killed_at, lambda *_: os._exit(9))
+            work()
+            code = 0
+        finally:
+            os._exit(code)
+    beside()
+    _, status = os.waitpid(child, 0)
+    assert os.waitstatus_to_exitcode(status) == (9 if killed_at else 0)
