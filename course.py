@@ -1,4 +1,4 @@
-"""The course's launcher: ``python3 course.py demo | test | lab | clean``.
+"""The course's launcher: ``python3 course.py demo | test | lab | bench | clean``.
 
 It needs nothing but Python 3.11 or 3.12. Under another Python it looks for one of those two and
 starts again with it; this file alone therefore keeps to a syntax that old Pythons understand.

@@ -36,6 +36,16 @@ def base(launcher: Launcher, given: argparse.Namespace) -> int:
     return launcher.run(launcher.prepare(), "-m", "helpers.bases", *words)
 
 
+def bench(launcher: Launcher, name: str | None, *, quick: bool, publish: bool) -> int:
+    """An unknown name is refused before anything is made."""
+    from helpers.bench.registry import bench as find
+
+    words = [name] if name and find(name) else []
+    words += ["--quick"] if quick else []
+    words += ["--publish"] if publish else []
+    return launcher.run(launcher.prepare(), "-m", "helpers.bench", *words)
+
+
 def lab(launcher: Launcher, rest: Sequence[str], *, register: bool) -> int:
     python = launcher.prepare()
     server = kernels.running_server()
@@ -92,6 +102,8 @@ def main(arguments: Sequence[str]) -> int:
             return test(launcher, rest)
         if given.command == "base":
             return base(launcher, given)
+        if given.command == "bench":
+            return bench(launcher, given.name, quick=given.quick, publish=given.publish)
         if given.command == "lab":
             if given.unregister:
                 return unregister(launcher)
@@ -133,6 +145,10 @@ def _parser() -> argparse.ArgumentParser:
         help="register the kernel in another Jupyter even if none was recognised",
     )
     one.add_argument("--unregister", action="store_true", help="undo that")
+    one = command("bench", help="measure what the course claims; without a name: what there is")
+    one.add_argument("name", nargs="?", metavar="NAME", help="such as fine-tune")
+    one.add_argument("--quick", action="store_true", help="only walk through: no number counts")
+    one.add_argument("--publish", action="store_true", help="also into docs/performance.md")
     one = command("base", help="base models: list them; verify one and put it into your bucket")
     one.add_argument("id", nargs="?", metavar="ID", help="a base of the registry")
     one.add_argument("--from", dest="folder", type=Path, metavar="FOLDER", help="its files")

@@ -1,0 +1,44 @@
+"""The benches by name. Adding one is adding one entry, and a module with ``run``."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from helpers.bench.report import Row
+from helpers.errors import SettingsError
+from helpers.settings import Settings
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bench:
+    """One bench: what it measures in a line, and the module whose ``run`` does it.
+
+    ``run(settings, quick=..., say=...)`` returns the rows. ``quick`` walks the same code with very
+    few steps: its numbers mean nothing, and its report goes to a file of another name.
+    """
+
+    about: str
+    module: str
+
+    def run(self, settings: Settings, *, quick: bool, say: Callable[[str], None]) -> list[Row]:
+        """Measure. Raises ``CourseError`` when something that is measured does not work."""
+        return importlib.import_module(self.module).run(settings, quick=quick, say=say)
+
+
+BENCHES: Mapping[str, Bench] = {
+    "fine-tune": Bench(
+        about="the trainer beside the recipe of 2023: time, memory, bytes, likeness, FLOPs",
+        module="helpers.bench.fine_tune",
+    ),
+}
+
+
+def bench(name: str) -> Bench:
+    """The bench of that name. Raises ``SettingsError`` that lists them all."""
+    if name in BENCHES:
+        return BENCHES[name]
+    raise SettingsError(
+        f"there is no bench {name!r}", next=f"choose one of: {', '.join(sorted(BENCHES))}"
+    )
