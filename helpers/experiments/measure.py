@@ -1,0 +1,231 @@
+"""From the pictures of a sweep to tidy tables: a row a picture, a row a number with interval."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from helpers.errors import ExperimentError
+from helpers.experiments.controls import held_out_control
+from helpers.experiments.forgetting import Forgetting
+from helpers.experiments.intervals import Interval, bootstrap
+from helpers.experiments.judges import PocketJudge
+from helpers.experiments.metrics import agreement, attribute_hits, drifts, nearest_gaps
+from helpers.experiments.perceptual import diversity_interval, perceptual_distances
+from helpers.experiments.similarity import likeness
+from helpers.experiments.store import CellResult
+from helpers.experiments.sweep import Prompt, Subject, Sweep, Trial
+from helpers.experiments.tidy import NO_PARQUET, Tidy
+from helpers.photos.load import load_photo
+
+PICTURES = (
+    "subject", "variant", "after", "step", "seed", "prompt", "about", "picture", "likeness",
+    "likeness_change", "agreement", "agreement_change", "drift", "nearest_gap", "right", "file",
+)  # fmt: skip
+SUMMARY = (
+    "subject", "variant", "after", "step", "prompt", "about", "metric", "value", "low", "high",
+    "seeds", "pictures", "over",
+)  # fmt: skip
+COSTS = (
+    "variant", "after", "step", "seed", "instance_loss", "prior_loss", "held_out_loss",
+    "training_s", "painting_s",
+)  # fmt: skip
+
+_NAMES: Mapping[tuple[str, str], str] = {
+    ("likeness", "subject"): "subject_fidelity",
+    ("likeness", "class"): "pres",
+    ("likeness", "other"): "likeness",
+    ("likeness_change", "subject"): "gain",
+    ("likeness_change", "class"): "pres_change",
+    ("agreement", ""): "prompt_fidelity",
+    ("agreement_change", ""): "prompt_fidelity_change",
+    ("drift", "class"): "language_drift",
+    ("drift", "other"): "language_drift",
+    ("nearest_gap", "subject"): "memorisation_gap",
+    ("right", ""): "attribute_accuracy",
+}
+"""What a column's mean is called, by whom the prompt is about ("" for all)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measured:
+    """``pictures`` has one row a picture, ``summary`` one a metric with its interval, ``costs`` one
+    a mark: losses, and seconds of the whole cell. All but ``costs`` depend on the pictures alone.
+
+    ``subject`` is who was measured, ``after`` who was taught last; step 0 is the base, whose seed
+    is ``None``. ``likeness_change`` and the like are differences to the base, from the same noise.
+    """
+
+    pictures: Tidy
+    summary: Tidy
+    costs: Tidy
+
+    def save(self, folder: Path) -> tuple[list[Path], str]:
+        """Write every table as CSV and, where pyarrow is installed, as parquet.
+
+        The second result says so in words if it is not, and is empty otherwise.
+        """
+        tables = {"pictures": self.pictures, "summary": self.summary, "costs": self.costs}
+        paths = [table.write_csv(folder / f"{name}.csv") for name, table in tables.items()]
+        try:
+            paths += [one.write_parquet(folder / f"{name}.parquet") for name, one in tables.items()]
+        except ExperimentError:
+            return paths, NO_PARQUET
+        return paths, ""
+
+    def forgetting(self, variant: str, prompt: str) -> Forgetting:
+        """The forgetting matrix of a sweep in sequence: fidelity at each lesson's last step.
+
+        Raises ``ExperimentError`` for a sweep of fewer than two subjects in sequence.
+        """
+        rows = self.summary.where(variant=variant, prompt=prompt, metric="subject_fidelity")
+        scores: dict[tuple[str, str], float] = {}
+        for row in sorted(rows.records(), key=lambda row: row["step"]):
+            scores[row["subject"], row["after"]] = row["value"]
+        order = [name for name in rows.values("after") if name]
+        return Forgetting.of(order, scores)
+
+
+def measure(
+    sweep: Sweep, results: Mapping[str, CellResult], judge: PocketJudge, *, store: Path
+) -> Measured:
+    """Measure every picture of a finished sweep.
+
+    File names are given relative to ``store``. Raises ``ExperimentError`` when a subject's held-out
+    pictures are copies of its training pictures: its numbers would say nothing.
+    """
+    real = {one.name: _Real(one) for one in sweep.subjects}
+    records: list[dict[str, Any]] = []
+    distances: dict[tuple[Any, ...], np.ndarray] = {}
+    for trial, subject, prompt, snapshot in _pictures_of(sweep):
+        base = next(
+            one for one in sweep.trials
+            if one.seed is None and one.subjects == trial.subjects and one.variant == trial.variant
+        )  # fmt: skip
+        text = prompt.of(subject)
+        result, bare = results[trial.cell.hash], results[base.cell.hash]
+        images = result.images(*snapshot, text)
+        label = {
+            "subject": subject.name,
+            "variant": trial.variant.name,
+            "after": trial.subjects[snapshot[0]].name if trial.cell.lessons else "",
+            "step": snapshot[1],
+            "seed": trial.seed,
+            "prompt": prompt.name,
+            "about": prompt.about,
+        }
+        columns = _score(
+            judge, prompt, subject, real[subject.name], images, bare.images(0, 0, text)
+        )
+        for number, path in enumerate(result.paths(*snapshot, text)):
+            found = {name: column[number] for name, column in columns.items()}
+            place = {"picture": number, "file": path.relative_to(store).as_posix()}
+            records.append({**label, **place, **found})
+        distances[tuple(label.values())] = perceptual_distances(judge, images)
+    return Measured(
+        pictures=Tidy.of(PICTURES, records),
+        summary=Tidy.of(SUMMARY, _summary(records, distances)),
+        costs=Tidy.of(COSTS, _costs(sweep, results)),
+    )
+
+
+class _Real:
+    """A subject's real pictures, checked."""
+
+    def __init__(self, subject: Subject) -> None:
+        self.training = [load_photo(path).image for path in subject.training]
+        self.heldout = [load_photo(path).image for path in subject.heldout]
+        held_out_control(self.training, self.heldout).require()
+
+
+def _pictures_of(
+    sweep: Sweep,
+) -> Iterator[tuple[Trial, Subject, Prompt, tuple[int, int]]]:
+    for trial in sweep.trials:
+        for snapshot in trial.cell.snapshots:
+            for subject in trial.subjects:
+                for prompt in sweep.prompts:
+                    yield trial, subject, prompt, snapshot
+
+
+def _score(
+    judge: PocketJudge,
+    prompt: Prompt,
+    subject: Subject,
+    real: _Real,
+    images: list[Image.Image],
+    base: list[Image.Image],
+) -> dict[str, np.ndarray]:
+    """Every column of one prompt's pictures, ``base`` from the same noise without any training."""
+    words = prompt.description(subject)
+    alike, said = likeness(judge, images, real.heldout), agreement(judge, images, words)
+    columns = {
+        "likeness": alike,
+        "likeness_change": alike - likeness(judge, base, real.heldout),
+        "agreement": said,
+        "agreement_change": said - agreement(judge, base, words),
+        "drift": drifts(judge, images, base),
+    }
+    if prompt.about == "subject":
+        columns["nearest_gap"] = nearest_gaps(judge, images, real.training, real.heldout)
+    if prompt.expects:
+        hits = [attribute_hits(judge, images, *one) for one in prompt.expects.items()]
+        columns["right"] = np.mean(hits, 0)
+    return columns
+
+
+def _summary(
+    records: list[dict[str, Any]], distances: Mapping[tuple[Any, ...], np.ndarray]
+) -> Iterator[dict[str, Any]]:
+    keys = ("subject", "variant", "after", "step", "prompt", "about")
+    groups: dict[tuple[Any, ...], list[dict[str, Any]]] = defaultdict(list)
+    for record in records:
+        groups[tuple(record[key] for key in keys)].append(record)
+    for group, rows in groups.items():
+        label = dict(zip(keys, group, strict=True))
+        for (column, about), metric in _NAMES.items():
+            if about in ("", label["about"]) and column in rows[0]:
+                by_seed = _by_seed(rows, lambda row, column=column: row[column])
+                yield {**label, "metric": metric, **_columns(bootstrap(by_seed))}
+        matrices = [
+            matrix for key, matrix in distances.items()
+            if (*key[:4], *key[5:]) == group and len(matrix) > 1
+        ]  # fmt: skip
+        if matrices:
+            yield {**label, "metric": "div", **_columns(diversity_interval(matrices))}
+
+
+def _by_seed(
+    rows: list[dict[str, Any]], value: Callable[[dict[str, Any]], float]
+) -> list[list[float]]:
+    groups: dict[Any, list[float]] = defaultdict(list)
+    for row in rows:
+        groups[row["seed"]].append(value(row))
+    return list(groups.values())
+
+
+def _columns(found: Interval) -> dict[str, Any]:
+    return {name: getattr(found, name) for name in SUMMARY if hasattr(found, name)}
+
+
+def _costs(sweep: Sweep, results: Mapping[str, CellResult]) -> Iterator[dict[str, Any]]:
+    for trial in sweep.trials:
+        result = results[trial.cell.hash]
+        for one in result.snapshots:
+            yield {
+                "variant": trial.variant.name,
+                "after": trial.subjects[one.lesson].name if trial.cell.lessons else "",
+                "step": one.step,
+                "seed": trial.seed,
+                "instance_loss": one.instance_loss,
+                "prior_loss": one.prior_loss,
+                "held_out_loss": one.held_out_loss,
+                "training_s": result.seconds["training"],
+                "painting_s": result.seconds["painting"],
+            }
