@@ -105,6 +105,7 @@ def measure_subject(
     from diffusers import StableDiffusionPipeline
 
     from helpers.bases import open_base
+    from helpers.tuning.adapter import load_adapter
     from helpers.tuning.config import FineTuneConfig
     from helpers.tuning.fine_tune import fine_tune
 
@@ -124,7 +125,7 @@ def measure_subject(
     with TemporaryDirectory() as scratch:
         adapter = fine_tune(instance, config, base, Path(scratch) / "adapter")
         seconds = time.monotonic() - began
-        pipe.load_lora_weights(str(adapter.folder))
+        load_adapter(pipe, adapter.folder)
     after = paint(pipe, [prompt] * each, 500, steps)
     beach = paint(pipe, [f"{prompt} on the beach"] * each, 600, steps)
     sketch = paint(pipe, [prompt.replace("a photo of", "a pencil sketch of")] * each, 700, steps)
