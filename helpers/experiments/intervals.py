@@ -72,12 +72,7 @@ def bootstrap(
         raise ExperimentError("an interval cannot be made", "some values are not finite")
     if not 0 < level < 1 or resamples < 1:
         raise ExperimentError("an interval cannot be made", "level is above 0 and below 1")
-    rng = np.random.default_rng(seed)
-    found = []
-    for _ in range(resamples):
-        seeds = rng.integers(len(values), size=len(values))
-        drawn = [values[k][rng.integers(len(values[k]), size=len(values[k]))] for k in seeds]
-        found.append(statistic(drawn))
+    found = _redrawn(values, statistic, resamples, seed)
     tail = (1 - level) / 2
     low, high = np.quantile(found, [tail, 1 - tail])
     return Interval(
@@ -89,3 +84,29 @@ def bootstrap(
         pictures=sum(len(group) for group in values),
         over="seeds and pictures" if len(values) > 1 else "pictures only",
     )
+
+
+def _redrawn(
+    values: Sequence[np.ndarray], statistic: Statistic, resamples: int, seed: int
+) -> np.ndarray:
+    """The statistic of each of ``resamples`` draws: shape ``(resamples,)``."""
+    rng = np.random.default_rng(seed)
+    counts = np.array([len(group) for group in values])
+    seeds = rng.integers(len(values), size=(resamples, len(values)))
+    sizes = counts[seeds][..., None]
+    places = (rng.random((resamples, len(values), counts.max())) * sizes).astype(int)
+    if statistic is not mean_of_means:
+        draws = zip(seeds, places, strict=True)
+        return np.array(
+            [
+                statistic([values[k][row[: counts[k]]] for k, row in zip(some, rows, strict=True)])
+                for some, rows in draws
+            ]
+        )
+    # The common case without a loop: a table of a sweep has hundreds of intervals.
+    padded = np.zeros((len(values), counts.max()))
+    for row, group in zip(padded, values, strict=True):
+        row[: len(group)] = group
+    taken = np.arange(counts.max()) < sizes
+    sums = np.where(taken, padded[seeds[..., None], places], 0.0).sum(2)
+    return (sums / counts[seeds]).mean(1)

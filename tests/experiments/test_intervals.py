@@ -8,13 +8,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from helpers.errors import ExperimentError
-from helpers.experiments.intervals import bootstrap
+from helpers.experiments.intervals import bootstrap, mean_of_means
 
 
 def test_the_same_values_give_the_same_interval() -> None:
-    groups = [[0.1, 0.4, 0.35], [0.2, 0.9]]
+    groups = list(np.random.default_rng(0).normal(size=(3, 20)))
     assert bootstrap(groups) == bootstrap(groups)
-    assert bootstrap(groups, seed=1).low != bootstrap(groups).low
+    assert abs(bootstrap(groups, seed=1).low - bootstrap(groups).low) > 1e-6
 
 
 def test_every_seed_counts_the_same_however_many_pictures_it_has() -> None:
@@ -28,6 +28,13 @@ def test_an_interval_stays_among_its_values(groups: list[list[float]]) -> None:
     values = [value for group in groups for value in group]
     assert min(values) - 1e-9 <= found.low <= found.high <= max(values) + 1e-9
     assert (found.seeds, found.pictures) == (len(groups), len(values))
+
+
+def test_means_are_taken_from_the_same_draws_as_any_other_statistic() -> None:
+    groups = [np.linspace(0, 1, 7), np.linspace(2, 3, 4), np.array([0.5])]
+    found = bootstrap(groups, resamples=300)
+    other = bootstrap(groups, lambda drawn: mean_of_means(drawn), resamples=300)
+    assert (found.low, found.high) == pytest.approx((other.low, other.high), abs=1e-12)
 
 
 def test_seeds_that_differ_widen_the_interval_beyond_that_of_pictures() -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from PIL import Image
 
 from helpers.experiments import metrics
 from helpers.experiments.charts import curves, forgetting_chart, picture_grid
@@ -20,7 +22,23 @@ from helpers.experiments.sweep import Prompt, Sweep, Variant
 from helpers.photos.load import load_photo
 from tests.experiments.colours import ColourJudge
 
-JUDGE = ColourJudge()
+
+class StructureJudge(ColourJudge):
+    """Embeds what is where in a picture: a random base paints one mean colour all the time."""
+
+    def embed(self, pictures: Sequence[Image.Image]) -> torch.Tensor:
+        small = [one.convert("RGB").resize((8, 8), Image.Resampling.BOX) for one in pictures]
+        flat = torch.tensor(np.stack([np.asarray(one, float).reshape(-1) for one in small]))
+        return torch.nn.functional.normalize(flat - flat.mean(1, keepdim=True), dim=1)
+
+    def agree(self, pictures: Sequence[Image.Image], prompts: Sequence[str]) -> torch.Tensor:
+        return ColourJudge().agree(pictures, prompts)
+
+    def read(self, pictures: Sequence[Image.Image]) -> dict[str, list[str]]:
+        return ColourJudge().read(pictures)
+
+
+JUDGE = StructureJudge()
 PROMPTS = (
     Prompt(name="subject", text="a red {subject}", expects={"colour": "red"}),
     Prompt(name="class", text="a blue {class}"),

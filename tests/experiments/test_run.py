@@ -96,6 +96,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.slow
 def test_a_sweep_killed_in_the_middle_goes_on_and_gives_the_same_table(
     whole: tuple, tmp_path: Path
 ) -> None:
@@ -218,6 +219,7 @@ def test_full_fine_tuning_and_sequences_run_and_forgetting_is_measured(
     assert first != second
 
 
+@pytest.mark.slow
 def test_workers_of_their_own_give_the_same_cells_and_end_when_broken_off(
     whole: tuple, tmp_path: Path
 ) -> None:
