@@ -2,10 +2,12 @@
 
     python -m helpers.pocket.recipe --hours 2.5
 
-Stages: pictures, autoencoder, latents, U-Net with text encoder, judge. Each writes checkpoints into
-``--work`` and takes up from them after a kill. ``--hours`` times a few steps of everything first
-and fixes the numbers of steps in ``plan.json`` there: the same plan, seed, thread count and version
-of torch give the same weights. Progress goes to ``log.jsonl``, sample sheets to ``sheets/``.
+Stages: pictures, autoencoder, latents, U-Net with text encoder, decoder, judge. Each writes
+checkpoints into ``--work`` and takes up from them after a kill. ``--hours`` times a few steps of
+everything first and fixes the numbers of steps in ``plan.json`` there: the same plan, seed, thread
+count and version of torch give the same weights. ``--go-on-from models/pocket --seed 8`` trains
+that base's U-Net and text encoder for longer, on pictures of another seed; its encoder stays.
+Progress goes to ``log.jsonl``, sample sheets to ``sheets/``.
 """
 
 from __future__ import annotations
@@ -76,7 +78,7 @@ class Training:
 
     def __init__(
         self, recipe: Recipe, out: Path, judge_out: Path, work: Path, workers: int,
-        shape: PocketShape = POCKET,
+        shape: PocketShape = POCKET, go_on_from: Path | None = None,
     ) -> None:  # fmt: skip
         self.recipe, self.out, self.judge_out, self.work = recipe, out, judge_out, work
         self.workers, self.shape = workers, shape
@@ -87,6 +89,9 @@ class Training:
         self.vae, self.unet = build_vae(shape), build_unet(shape)
         self.text = build_text_encoder(shape, self.tokenizer)
         self.judge = Judge()
+        self.goes_on = go_on_from is not None
+        if go_on_from:
+            self._load(go_on_from)
 
     def run(self) -> None:
         """Every stage that the folder of work does not hold yet."""
@@ -108,6 +113,19 @@ class Training:
                  "minutes": {name: round(s / 60, 1) for name, s in spent.items()}}  # fmt: skip
         (self.out / "recipe.json").write_text(json.dumps(about, indent=1) + "\n")
         print(json.dumps(scores, indent=1))
+
+    def _load(self, base: Path) -> None:
+        from diffusers import AutoencoderKL, UNet2DConditionModel
+
+        from helpers.tuning.networks import load_text_encoder
+
+        text = load_text_encoder(base / "text_encoder", torch.float32)
+        for mine, stored in (
+            (self.vae, AutoencoderKL.from_pretrained(base / "vae")),
+            (self.unet, UNet2DConditionModel.from_pretrained(base / "unet")),
+            (self.text, text),
+        ):
+            mine.load_state_dict(stored.float().state_dict())  # type: ignore[union-attr]
 
     # -- stages -----------------------------------------------------------------------------
 
@@ -169,6 +187,8 @@ class Training:
     def train_vae(self, world: World, plan: dict[str, int]) -> None:
         """The autoencoder, on drawings and crops of free photographs; then once more, with more
         photographs and a loss that weighs large errors, which is what PSNR measures."""
+        if self.goes_on:
+            return
         photos, seed = photographs(self.shape.resolution), self.recipe.seed
         for name, more in (
             ("vae", {"seed": seed}),
@@ -261,12 +281,14 @@ def main() -> None:
     parser.add_argument("--judge-out", type=Path, default=Path("build/pocket2/pocket_judge"))
     parser.add_argument("--work", type=Path, default=Path("build/pocket2"))
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--go-on-from", type=Path, help="a base to train for longer")
     for name, value in asdict(Recipe()).items():
         parser.add_argument(f"--{name.replace('_', '-')}", type=type(value), default=value)
     given = vars(parser.parse_args())
-    out, judge_out, work, threads = (given.pop(k) for k in ("out", "judge_out", "work", "threads"))
+    paths = {name: given.pop(name) for name in ("out", "judge_out", "work", "go_on_from")}
+    threads = given.pop("threads")
     torch.set_num_threads(threads)
-    Training(Recipe(**given), out, judge_out, work, workers=threads).run()
+    Training(Recipe(**given), **paths, workers=threads).run()
 
 
 if __name__ == "__main__":

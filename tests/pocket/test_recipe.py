@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import load_file
 
+from helpers.bases import BaseModel
 from helpers.pocket.model import PocketShape, build_scheduler, build_text_encoder, build_unet
 from helpers.pocket.recipe import Recipe, Training
 from helpers.pocket.train_base import snr_weights, train_base
@@ -20,6 +22,7 @@ from helpers.pocket.world.dataset import World, make_world, read_chunks, render_
 from helpers.pocket.world.identities import make_identities
 from helpers.pocket.world.labels import LABELS
 from helpers.pocket.world.traits import KINDS
+from tests.random_base import SMALL
 
 TINY = PocketShape(
     vae_channels=(16, 16, 32), unet_channels=(32, 32, 32), text_width=32, text_layers=1
@@ -138,6 +141,25 @@ def test_the_whole_recipe_makes_a_base_that_diffusers_opens(tmp_path: Path) -> N
     picture = pipe("a photo of a dog", num_inference_steps=2).images[0]
     assert picture.size == (64, 64)
     assert Image.open(tmp_path / "work" / "sheets" / "step_000002.png").size == (16 * 96, 96)
+
+
+@pytest.mark.slow
+def test_a_base_is_trained_for_longer_from_where_it_is(tiny: BaseModel, tmp_path: Path) -> None:
+    recipe = Recipe(pictures=8, subjects=4, views=2, vae_steps=1, polish_steps=1, base_steps=1,
+                    judge_steps=1, decoder_steps=1, base_batch=2, sheet_every=100,
+                    sheet_rows=1)  # fmt: skip
+    places = {"out": tmp_path / "out", "judge_out": tmp_path / "j", "work": tmp_path / "work"}
+    training = Training(recipe, **places, workers=1, shape=SMALL, go_on_from=tiny.folder)
+    world, _ = training.render()
+    training.train_vae(world, training.plan(world, 0.0))
+    training.train_base(world, training.plan(world, 0.0))
+    before, after = (load_file(folder / "unet" / "diffusion_pytorch_model.safetensors")
+                     for folder in (tiny.folder, tmp_path / "out"))  # fmt: skip
+    changes = [(before[key] - after[key]).abs().max().item() for key in before]
+    assert 0 < max(changes) < 0.01, "a step further, not another training"
+    vaes = [load_file(folder / "vae" / "diffusion_pytorch_model.safetensors")
+            for folder in (tiny.folder, tmp_path / "out")]  # fmt: skip
+    assert all(torch.equal(vaes[0][key], vaes[1][key]) for key in vaes[0])
 
 
 def test_a_plan_once_made_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
