@@ -59,18 +59,19 @@ PANELS = (
 
 
 def curves(
-    summary: Tidy, *, subject: str | None = None, panels: Sequence[Panel] = PANELS,
-    stop: int | None = None, title: str = "",
+    summary: Tidy, *, subject: str | None = None, after: str | None = None,
+    panels: Sequence[Panel] = PANELS, stop: int | None = None, title: str = "",
 ) -> Figure:  # fmt: skip
     """Each panel's metric by step, a line for each variant, its interval as a band.
 
-    Step 0 is the base. ``stop`` marks a step, such as the one a learner would stop at. Panels for
-    which nothing was measured are left out. Raises ``ExperimentError`` if that is all of them, and
-    when the table has several subjects and none is named.
+    Step 0 is the base. ``stop`` marks a step, such as the one a learner would stop at. Of a sweep
+    in sequence, ``after`` names the lesson to draw. Panels for which nothing was measured are left
+    out. Raises ``ExperimentError`` if that is all of them, and when the table has several subjects
+    or lessons and none is named.
     """
     from matplotlib.figure import Figure
 
-    rows = summary.where(subject=_the_one(summary, subject))
+    rows = _of_lesson(summary.where(subject=_the_one(summary, subject)), after)
     found = [(one, rows.where(metric=one.metric, prompt=one.prompt)) for one in panels]
     found = [(panel, part) for panel, part in found if len(part)]
     if not found:
@@ -212,6 +213,18 @@ def _the_one(table: Tidy, subject: str | None) -> str:
             "name one of them",
         )
     return found
+
+
+def _of_lesson(rows: Tidy, after: str | None) -> Tidy:
+    lessons = [one for one in rows.values("after") if one]
+    if (after is None and len(lessons) > 1) or (after is not None and after not in lessons):
+        raise ExperimentError(
+            "the lesson is not named",
+            f"the subjects were taught in sequence: {', '.join(lessons) or 'none'}",
+            "name one of them as after, or draw the forgetting matrix",
+        )
+    wanted = ("", after or (lessons or [""])[0])
+    return Tidy.of(rows.columns, (row for row in rows.records() if row["after"] in wanted))
 
 
 def _mark(after: str, step: int, *, several: bool) -> str:

@@ -64,6 +64,21 @@ def test_an_unnamed_or_unknown_subject_and_nothing_to_draw_are_refused() -> None
         curves(summary(), panels=PANELS[1:])
 
 
+def test_of_a_sequence_one_lesson_is_drawn_and_must_be_named() -> None:
+    lessons = [
+        {**row, "after": after if row["step"] else "", "value": row["value"] + lift}
+        for after, lift in (("doppler", 0.0), ("fourier", 5.0))
+        for row in summary().records()
+        if row["step"] or after == "doppler"
+    ]
+    table = Tidy.of(SUMMARY, lessons)
+    line = curves(table, after="fourier", panels=PANELS).axes[0].get_lines()[0]
+    assert list(line.get_ydata()) == pytest.approx([0.1, 5.15, 5.2, 5.5])
+    for wrong in (None, "rex"):
+        with pytest.raises(ExperimentError, match="doppler, fourier"):
+            curves(table, after=wrong, panels=PANELS)
+
+
 def test_the_grid_has_a_row_a_step_and_a_column_a_prompt(tmp_path: Path) -> None:
     colours = {0: (250, 0, 0), 50: (0, 250, 0), 100: (0, 0, 250)}
     records = []
