@@ -1,1 +1,20 @@
-"""Measuring what fine-tuning does."""
+"""Measuring what fine-tuning does: sweeps, metrics, controls, figures.
+
+anatomy       the networks of a base, looked at while they work
+judges        who judges pictures: protocols, and the pocket's own judge
+photo_judges  DINOv2 and CLIP, for photographs
+similarity    subject fidelity
+metrics       prompt fidelity, PRES, language drift, memorisation, attributes
+perceptual    distances between pictures, and DIV
+forgetting    the forgetting matrix
+intervals     bootstrap over seeds and pictures
+controls      what would spoil an experiment, tried on purpose
+sweep         an experiment as a value; its cells and their hashes
+store         finished cells on disk
+work          one cell: training, and pictures on the way
+runner        worker processes that do cells
+run           a whole sweep, with progress
+measure       from pictures to tidy tables
+tidy          those tables, as CSV and parquet
+charts        curves, grids, the forgetting matrix as figures
+"""
