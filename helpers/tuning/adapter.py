@@ -10,10 +10,7 @@ The same training gives the same bytes, so publishing twice changes nothing.
 from __future__ import annotations
 
 import json
-import os
 import re
-import shutil
-import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
@@ -21,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from helpers.bases import BaseModel, file_sha256
 from helpers.errors import AdapterError, ArchiveError
+from helpers.tuning.durable import fresh_folder
 
 if TYPE_CHECKING:
     import torch
@@ -103,11 +101,7 @@ def write_adapter(
         raise AdapterError(
             "The adapter cannot be written", f"{len(broken)} of its tensors are not finite"
         )
-    out = Path(out)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    work = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
-    try:
-        fresh = work / "adapter"
+    with fresh_folder(out) as fresh:
         fresh.mkdir()
         save_file(dict(tensors), fresh / WEIGHTS, metadata={"format": "pt"})
         if learned:
@@ -126,12 +120,7 @@ def write_adapter(
         text = json.dumps(asdict(manifest), indent=1, ensure_ascii=False, allow_nan=False)
         (fresh / MANIFEST).write_text(text + "\n", encoding="utf-8")
         read_adapter(fresh)
-        if out.exists():
-            out.rename(work / "replaced")
-        os.rename(fresh, out)
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
-    return Adapter(folder=out, manifest=manifest)
+    return Adapter(folder=Path(out), manifest=manifest)
 
 
 def read_adapter(folder: Path) -> Adapter:

@@ -110,7 +110,7 @@ class FineTuneConfig:
     cache_latents: bool = False
     cache_text_embeddings: bool = False
     crops: int = _number(1, 1, 16)
-    class_image_steps: int = _number(50, 1, 1000)
+    class_image_steps: int = _number(50, 1, 100)
     prior_bank: bool = False
     keep_base: bool = False
     steps_per_photo: int = _number(0, 0, 1000)

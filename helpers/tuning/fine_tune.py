@@ -1,34 +1,25 @@
-"""Fine-tuning in one call: class images, training, adapter. Notebook and container share it."""
+"""Fine-tuning in one call: class images, training, result. Notebook and container share it."""
 
 from __future__ import annotations
 
-import platform
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, replace
-from importlib.metadata import version
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from statistics import fmean
 from typing import Any
 
 from PIL import Image
 
 from helpers.bases import BaseModel
-from helpers.errors import ConfigError, TrainingError
+from helpers.errors import ConfigError
 from helpers.tuning.adapter import Adapter, write_adapter
 from helpers.tuning.checkpoint import Checkpoints
 from helpers.tuning.config import FineTuneConfig
-from helpers.tuning.loop import Step, train
+from helpers.tuning.loop import Step
 from helpers.tuning.lora import lora_layers, lora_tensors
-from helpers.tuning.networks import Networks, default_device
-from helpers.tuning.precision import choose_precision, machine_warnings, memory_explained
-from helpers.tuning.priors import class_images as paint_class_images
+from helpers.tuning.session import trained
 from helpers.tuning.shelf import BaseShelf
 from helpers.tuning.subjects import Subject
-from helpers.tuning.trainable import word_warnings
+from helpers.tuning.tuned_model import TunedModel, write_model
 from helpers.tuning.words import words_of
-
-LIBRARIES = ("torch", "diffusers", "transformers", "peft", "safetensors")
 
 
 def fine_tune(
@@ -54,25 +45,21 @@ def fine_tune(
     the configuration's own. With ``config.keep_base`` the base is taken from ``shelf``, and left
     there. ``checkpoints`` let a job that was killed go on. ``on_stage`` hears what begins, once the
     base is there: ``priors``, ``train``, ``package``. ``deadline`` is a time of
-    ``time.monotonic``. The adapter appears complete or not at all.
+    ``time.monotonic``. The adapter appears complete or not at all; ``helpers.tuning.adapter``'s
+    ``load_adapter`` puts it on a pipeline.
 
     Raises ``ConfigError`` when the configuration is for another base or for full fine-tuning,
     ``BaseModelError`` when the base cannot be loaded, and ``TrainingError`` when no usable adapter
     comes out.
     """
-    if config.method != "lora":
-        raise ConfigError(
-            f'method is "{config.method}"',
-            "It makes a whole model, and this makes an adapter",
-            "Set method to lora",
-        )
-    with _trained(
+    _require_method(config, "lora", "an adapter")
+    with trained(
         images, config, base, class_images=class_images, others=others, prior_folder=prior_folder,
         shelf=shelf, checkpoints=checkpoints, on_step=on_step, on_class_image=on_class_image,
         on_stage=on_stage, deadline=deadline,
     ) as done:  # fmt: skip
         words = words_of(done.networks.text_encoder)
-        trained_text = config.train_text_encoder
+        text = config.train_text_encoder
         return write_adapter(
             lora_tensors(done.networks, config),
             out,
@@ -81,158 +68,29 @@ def fine_tune(
             resolution=config.resolution,
             rank=config.lora_r,
             alpha=config.lora_alpha,
-            text_encoder_rank=config.lora_text_encoder_r if trained_text else None,
-            text_encoder_alpha=config.lora_text_encoder_alpha if trained_text else None,
+            text_encoder_rank=config.lora_text_encoder_r if text else None,
+            text_encoder_alpha=config.lora_text_encoder_alpha if text else None,
             targets=lora_layers(config),
             **done.facts,
         )
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Done:
-    """Networks as a training left them, and what a manifest says of it."""
+def fine_tune_model(
+    images: Sequence[Image.Image], config: FineTuneConfig, base: BaseModel, out: Path, **how: Any
+) -> TunedModel:
+    """Train every weight of the U-Net, and write a whole model to the folder ``out``.
 
-    networks: Networks
-    facts: dict[str, Any]
-
-
-@contextmanager
-def _trained(
-    images: Sequence[Image.Image],
-    config: FineTuneConfig,
-    base: BaseModel,
-    *,
-    class_images: Sequence[Image.Image] | None,
-    others: Sequence[Subject],
-    prior_folder: Path | None,
-    shelf: BaseShelf | None,
-    checkpoints: Checkpoints | None,
-    on_step: Callable[[Step], None] | None,
-    on_class_image: Callable[[int, int], None] | None,
-    deadline: float | None,
-    on_stage: Callable[[str], None] | None = None,
-) -> Iterator[_Done]:
-    begin = on_stage or (lambda stage: None)
-    config.check_base(base)
-    if not images:
-        raise TrainingError("There is nothing to learn from", "No instance image was given")
-    device = default_device()
-    with _networks(config, base, shelf if config.keep_base else None, device) as networks:
-        subjects = [
-            Subject(
-                images=images,
-                concept_prompt=config.concept_prompt,
-                class_prompt=config.class_prompt,
-                class_images=class_images or (),
-            ),
-            *others,
-        ]
-        warnings = [
-            *config.warnings(networks.tokenizer),
-            *machine_warnings(config, device),
-            *word_warnings(networks, config, subjects),
-        ]
-        begin("priors")
-        if config.with_prior_preservation:
-            with memory_explained(config):
-                subjects = _with_class_images(
-                    networks, config, base, subjects,
-                    folder=prior_folder if config.prior_bank else None,
-                    on_image=on_class_image,
-                    deadline=deadline,
-                )  # fmt: skip
-        begin("train")
-        first, *rest = subjects
-        steps: list[Step] = []
-        for step in train(
-            networks, config, images, first.class_images,
-            others=rest, checkpoints=checkpoints, deadline=deadline,
-        ):  # fmt: skip
-            steps.append(step)
-            if on_step:
-                on_step(step)
-        begin("package")
-        yield _Done(
-            networks=networks,
-            facts={
-                "prompt": first.concept_prompt,
-                "token": first.token,
-                "class_noun": first.class_noun,
-                "subjects": [_described(subject) for subject in subjects],
-                "configuration": config.to_mapping(),
-                "seed": config.seed,
-                "versions": {"python": platform.python_version()}
-                | {name: version(name) for name in LIBRARIES},
-                "metrics": _metrics(steps, config, subjects),
-                "warnings": warnings,
-            },
-        )
-
-
-def _networks(
-    config: FineTuneConfig, base: BaseModel, shelf: BaseShelf | None, device: Any
-) -> AbstractContextManager[Networks]:
-    shelf = shelf or BaseShelf(most=0)
-    return shelf.lend(base, device=device, dtype=choose_precision(config, device).weights)
-
-
-def _with_class_images(
-    networks: Networks,
-    config: FineTuneConfig,
-    base: BaseModel,
-    subjects: Sequence[Subject],
-    **how: Any,
-) -> list[Subject]:
-    """The subjects with their class images; those of one class are painted once."""
-    painted: dict[str, Sequence[Image.Image]] = {}
-    for subject in subjects:
-        prompt = subject.class_prompt
-        if subject.class_images or prompt in painted:
-            continue
-        painted[prompt] = paint_class_images(
-            networks, config.replace(class_prompt=prompt), base, **how
-        )
-    return [
-        replace(one, class_images=one.class_images or painted[one.class_prompt]) for one in subjects
-    ]
-
-
-def _described(subject: Subject) -> dict[str, str]:
-    return {
-        "prompt": subject.concept_prompt,
-        "class_prompt": subject.class_prompt,
-        "token": subject.token,
-        "class_noun": subject.class_noun,
-    }
-
-
-def _metrics(
-    steps: Sequence[Step], config: FineTuneConfig, subjects: Sequence[Subject]
-) -> dict[str, Any]:
-    """Losses averaged over the first and the last tenth: one step's alone says little.
-
-    No times: the same training must give the same manifest.
+    This is what JumpStart's training job does: the text encoder is trained too if
+    ``config.train_text_encoder``, and the result is a diffusers folder of the base's size. ``how``
+    and the errors are those of ``fine_tune``, for a configuration whose ``method`` is ``full``.
     """
-    tenth = max(len(steps) // 10, 1)
-    first, last = steps[:tenth], steps[-tenth:]
-    class_images = {one.class_prompt: len(one.class_images) for one in subjects}
-    metrics: dict[str, Any] = {
-        "images": sum(len(subject.images) for subject in subjects),
-        "class_images": sum(class_images.values()),
-        "steps": len(steps),
-        "instance_loss_first": round(fmean(step.instance_loss for step in first), 6),
-        "instance_loss_last": round(fmean(step.instance_loss for step in last), 6),
-    }
-    if config.with_prior_preservation:
-        for name, part in (("first", first), ("last", last)):
-            losses = [step.prior_loss for step in part if step.prior_loss is not None]
-            metrics[f"prior_loss_{name}"] = round(fmean(losses), 6)
-    measured = {step.step: step.held_out_loss for step in steps if step.held_out_loss is not None}
-    if measured:
-        kept = min(measured, key=lambda step: measured[step]) if config.patience else len(steps)
-        metrics |= {
-            "heldout_images": sum(config.heldout_of(len(one.images)) for one in subjects),
-            "held_out_loss": round(measured[kept], 6),
-            "kept_step": kept,
-        }
-    return metrics
+    _require_method(config, "full", "a whole model")
+    with trained(images, config, base, **how) as done:
+        return write_model(done.networks, config, out, base=base, facts=done.facts)
+
+
+def _require_method(config: FineTuneConfig, method: str, makes: str) -> None:
+    if config.method != method:
+        raise ConfigError(
+            f'method is "{config.method}"', f"What is made here is {makes}", f"Use {method}"
+        )

@@ -66,7 +66,7 @@ def _plain(
     if folder:
         pipe.load_lora_weights(folder)
         if words:
-            pipe.load_textual_inversion(folder, weight_name=EMBEDDINGS)
+            pipe.load_textual_inversion(str(folder), weight_name=EMBEDDINGS)
     return pipe
 
 

@@ -10,6 +10,7 @@ import pytest
 import torch
 from diffusers import DDPMScheduler
 from hypothesis import given
+from hypothesis import settings as examples
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -65,6 +66,7 @@ def _schedule(kind: str) -> DDPMScheduler:
     return DDPMScheduler(beta_schedule="scaled_linear", prediction_type=kind)
 
 
+@examples(deadline=None)
 @given(st.integers(0, 999), st.integers(0, 2**31))
 def test_targets_have_their_closed_forms(time: int, seed: int) -> None:
     generator = torch.Generator().manual_seed(seed)
@@ -80,6 +82,7 @@ def test_targets_have_their_closed_forms(time: int, seed: int) -> None:
     assert torch.allclose(a.sqrt() * noisy - (1 - a).sqrt() * v, x, atol=1e-4)
 
 
+@examples(deadline=None)
 @given(st.lists(st.integers(1, 7), min_size=1, max_size=4), st.integers(1, 6), st.integers(0, 99))
 def test_groups_take_turns_and_each_goes_through_all_its_pictures(
     sizes: list[int], batch: int, seed: int
@@ -98,6 +101,7 @@ def test_groups_take_turns_and_each_goes_through_all_its_pictures(
     assert picked == [one for draw in range(draws) for one in pick(sizes, batch, draw, seed)]
 
 
+@examples(deadline=None)
 @given(st.integers(1, 300), st.floats(0, 0.9), st.sampled_from(["constant", "cosine"]))
 def test_the_rate_rises_once_and_never_exceeds_what_was_asked(
     total: int, warmup: float, kind: str

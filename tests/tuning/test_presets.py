@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from hypothesis import given
+from hypothesis import settings as examples
 from hypothesis import strategies as st
 
 from helpers.bases import REGISTRY, BaseModel
@@ -68,6 +69,7 @@ def test_who_gives_the_number_of_steps_gets_exactly_those(tiny: BaseModel) -> No
     assert all(getattr(left, name) for name in STOPPING)
 
 
+@examples(deadline=None)
 @given(st.integers(1, 200), st.integers(1, 200), st.integers(1, 5000))
 def test_more_photos_never_get_fewer_steps_and_never_more_than_the_most(
     photos: int, each: int, most: int
@@ -78,6 +80,7 @@ def test_more_photos_never_get_fewer_steps_and_never_more_than_the_most(
     assert step_budget(photos, 0, most) == most
 
 
+@examples(deadline=None)
 @given(st.integers(1, 500), st.integers(0, 64))
 def test_at_least_four_fifths_of_the_photos_are_trained_on(photos: int, wanted: int) -> None:
     aside = FineTuneConfig(heldout_images=wanted).heldout_of(photos)

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from hypothesis import given
+from hypothesis import settings as examples
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -121,6 +122,7 @@ def test_jobs_at_the_same_time_find_a_whole_set(
     assert [path.suffix for path in tmp_path.iterdir()] == [".safetensors"]
 
 
+@examples(deadline=None)
 @given(st.data())
 def test_no_two_jobs_share_a_set_unless_all_it_depends_on_is_the_same(
     data: st.DataObject,
@@ -137,7 +139,10 @@ def test_no_two_jobs_share_a_set_unless_all_it_depends_on_is_the_same(
     )
     bases = st.sampled_from(["a" * 64, "b" * 64])
     one, other = ((data.draw(jobs), data.draw(bases)) for _ in range(2))
-    names = [set_name(FineTuneConfig(**config), _base(digest)) for config, digest in (one, other)]
+    names = [
+        set_name(FineTuneConfig.from_mapping(config), _base(digest))
+        for config, digest in (one, other)
+    ]
     assert (names[0] == names[1]) == (one == other)
 
 
