@@ -38,6 +38,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except CourseError as trouble:
         print(f"\n{type(trouble).__name__}: {trouble}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print("\nstopped: nothing was written", file=sys.stderr)
+        return 130
 
 
 def _measure(name: str, *, quick: bool, publish: bool) -> int:

@@ -22,11 +22,12 @@ from typing import Any
 
 from helpers.bases import BaseModel, shipped_base
 from helpers.bench.gpu import gpu_rows
-from helpers.bench.lanes import Lanes, Task
+from helpers.bench.lanes import Lanes, Task, share
 from helpers.bench.ledger import ledger_rows
+from helpers.bench.machine import cores
 from helpers.bench.report import Row
 from helpers.bench.trials import Job, Scores, Trials, best_rate, rows_of
-from helpers.experiments.judges import JUDGE
+from helpers.experiments.judges import JUDGE, open_judge
 from helpers.settings import ROOT, Settings
 from helpers.tuning.config import FineTuneConfig
 from helpers.tuning.presets import AWS_2023, COURSE
@@ -49,7 +50,7 @@ class Plan:
     photos: int = 10
     seeds: tuple[int, ...] = (0, 1, 2)
     rates: tuple[float, ...] = (1.0, 10.0, 30.0, 100.0)
-    budgets: tuple[float, ...] = (0.125, 0.25, 0.5)
+    budgets: tuple[float, ...] = (0.25, 0.5)
     pictures: int = 4
     sampling_steps: int = 25
     gpu: bool = True
@@ -95,8 +96,10 @@ def run(settings: Settings, *, quick: bool, say: Callable[[str], None]) -> list[
 
 def measure(plan: Plan, *, say: Callable[[str], None]) -> list[Row]:
     """The rows of a plan. Its working folder goes when all is done."""
+    open_judge(plan.judge)  # one that cannot judge is better known before the jobs than after
     shutil.rmtree(plan.work, ignore_errors=True)
-    rows = rows_of(try_both(plan, say=say))
+    threads = len(share(cores(), Lanes.count)[0])
+    rows = [Row(name="threads-per-job", value=float(threads)), *rows_of(try_both(plan, say=say))]
     say("counting the operations of Stable Diffusion 2.1")
     rows += ledger_rows()
     rows += gpu_rows(plan.work / "gpu", photos("instance")[: plan.photos], asked=plan.gpu, say=say)

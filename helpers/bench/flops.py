@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from helpers.bench.shapes import TEXT, UNET, networks
+from helpers.bench.shapes import SD_2_1, networks
 from helpers.tuning.config import FineTuneConfig
 from helpers.tuning.lora import attach_lora, training_mode
 from helpers.tuning.networks import Networks
@@ -106,18 +106,17 @@ def _count(work: Callable[[], Any]) -> float:
 
 def _predict(made: Networks, side: int, *, through_text: bool = False) -> torch.Tensor:
     """``through_text``: the step goes back into the text's embeddings, too."""
-    text = _empty(TEXT["max_position_embeddings"], TEXT["hidden_size"])
+    text = _empty(SD_2_1.window, SD_2_1.text["hidden_size"])
     times = torch.zeros(1, dtype=torch.long, device="meta")
     return made.unet(_latents(side), times, text.requires_grad_(through_text)).sample
 
 
 def _read(made: Networks) -> torch.Tensor:
-    window = TEXT["max_position_embeddings"]
-    return made.text_encoder(torch.zeros(1, window, dtype=torch.long, device="meta"))[0]
+    return made.text_encoder(torch.zeros(1, SD_2_1.window, dtype=torch.long, device="meta"))[0]
 
 
 def _latents(resolution: int) -> torch.Tensor:
-    return _empty(UNET["in_channels"], resolution // 8, resolution // 8)
+    return _empty(SD_2_1.unet["in_channels"], resolution // 8, resolution // 8)
 
 
 def _empty(*shape: int) -> torch.Tensor:

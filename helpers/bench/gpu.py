@@ -6,7 +6,7 @@ that nothing was measured.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from helpers.bases.registry import ORIGINAL
 from helpers.bench.lanes import Lanes, Task
 from helpers.bench.report import Row
 from helpers.bench.shapes import write_random_base
+from helpers.bench.trials import Job
 from helpers.tuning.config import FineTuneConfig
 from helpers.tuning.presets import AWS_2023, COURSE
 
@@ -47,20 +48,25 @@ def gpu_rows(
         ]
     say("writing a base of random weights")
     base = write_random_base(work / "base")
-    found = _measure(work, base.folder, photos, say)
+    alone, pair = gpu_jobs(work, base.folder, photos)
+    answers = Lanes(count=1, say=say).run({"alone": list(alone.values())})["alone"]
+    both = Lanes(count=2, say=say).run({one.folder.name: [one] for one in pair})
+    found = gpu_numbers(dict(zip(alone, answers, strict=True)), [one[0] for one in both.values()])
     return [Row(name="gpu", value=torch.cuda.get_device_name())] + [
         Row(name=name, value=found[name], unit=unit) for name, unit in UNITS.items()
     ]
 
 
-def _measure(
-    work: Path, base: Path, photos: Sequence[Path], say: Callable[[str], None]
-) -> dict[str, float]:
+def gpu_jobs(
+    work: Path, base: Path, photos: Sequence[Path]
+) -> tuple[dict[str, Task], tuple[Task, Task]]:
+    """Jobs that have the GPU to themselves, in this order, and two that share it."""
+
     def job(name: str, preset: str, **changes: Any) -> Task:
         config = FineTuneConfig.preset(preset, ORIGINAL, **changes)
         return Task(
             module="helpers.bench.job",
-            folder=work / name,
+            folder=work / f"gpu-{name}",
             gpu=True,
             given={
                 "base": str(base),
@@ -68,37 +74,38 @@ def _measure(
                 "config": config.to_mapping(),
                 "photos": [str(path) for path in photos],
                 "bank": str(work / "bank") if config.prior_bank else "",
-                "adapter": str(work / name / "adapter"),
+                "adapter": str(work / f"gpu-{name}" / "adapter"),
             },
         )
 
-    alone = [
-        job("gpu-cold", COURSE),
-        job("gpu-warm", COURSE),
-        job("gpu-checkpointing", COURSE, n_steps=SHORT, gradient_checkpointing=True),
-        job(f"gpu-{AWS_2023}", AWS_2023, n_steps=SHORT, num_class_images=2),
-    ]
-    cold, warm, saving, original = Lanes(count=1, say=say).run({"alone": alone})["alone"]
-    pair = {name: [job(f"gpu-{name}", COURSE, n_steps=SHORT)] for name in ("first", "second")}
-    both = [answers[0] for answers in Lanes(count=2, say=say).run(pair).values()]
+    alone = {
+        "cold": job("cold", COURSE),
+        "warm": job("warm", COURSE),
+        "saving": job("saving", COURSE, n_steps=SHORT, gradient_checkpointing=True),
+        AWS_2023: job(AWS_2023, AWS_2023, n_steps=SHORT, num_class_images=2),
+    }
+    return alone, (job("first", COURSE, n_steps=SHORT), job("second", COURSE, n_steps=SHORT))
+
+
+def gpu_numbers(
+    alone: Mapping[str, Mapping[str, Any]], pair: Sequence[Mapping[str, Any]]
+) -> dict[str, float]:
+    """What the answers of ``gpu_jobs`` say, by the names of ``UNITS``."""
+    warm, original = alone["warm"], alone[AWS_2023]
     return {
         f"gpu.steps-per-second.{AWS_2023}": _rate(original),
         f"gpu.steps-per-second.{COURSE}": _rate(warm),
-        "gpu.steps-per-second.two-jobs": sum(_rate(one) for one in both),
-        "gpu.time.job.cold": _wall(cold),
-        "gpu.time.job.warm": _wall(warm),
+        "gpu.steps-per-second.two-jobs": sum(_rate(one) for one in pair),
+        "gpu.time.job.cold": Job.of(alone["cold"]).wall,
+        "gpu.time.job.warm": Job.of(warm).wall,
         f"gpu.memory.{AWS_2023}": original["gpu_peak_bytes"] / 1e9,
         f"gpu.memory.{COURSE}": warm["gpu_peak_bytes"] / 1e9,
-        f"gpu.memory.{COURSE}.checkpointing": saving["gpu_peak_bytes"] / 1e9,
+        f"gpu.memory.{COURSE}.checkpointing": alone["saving"]["gpu_peak_bytes"] / 1e9,
     }
 
 
-def _rate(answer: dict[str, Any]) -> float:
+def _rate(answer: Mapping[str, Any]) -> float:
     """Steps a second without the first tenth, in which kernels are chosen and memory is found."""
     seconds = answer["step_seconds"]
     skipped = len(seconds) // 10
     return (len(seconds) - 1 - skipped) / (seconds[-1] - seconds[skipped])
-
-
-def _wall(answer: dict[str, Any]) -> float:
-    return sum(stage["wall"] for stage in answer["stages"].values())

@@ -25,7 +25,7 @@ from helpers.settings import ROOT
 Key = TypeVar("Key")
 
 WIDEST = 4
-"""Cores of one lane at most: networks as small as the pocket's gain nothing from more."""
+"""Cores of one lane at most, so that a large machine measures a job as a small one runs it."""
 
 
 @dataclass(frozen=True, kw_only=True)

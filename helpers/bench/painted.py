@@ -51,15 +51,12 @@ def score(
     from helpers.experiments.metrics import prompt_fidelity
     from helpers.experiments.similarity import subject_fidelity
     from helpers.hosting.generate import load_pipeline
-    from helpers.tuning.adapter import EMBEDDINGS, WEIGHTS, read_adapter
+    from helpers.tuning.adapter import load_adapter
     from helpers.tuning.painting import BATCH, paint_batch
 
     pipe = load_pipeline(base.folder)
     if adapter:
-        read_adapter(adapter)
-        pipe.load_lora_weights(adapter, weight_name=WEIGHTS)
-        if (adapter / EMBEDDINGS).exists():
-            pipe.load_textual_inversion(adapter, weight_name=EMBEDDINGS)
+        load_adapter(pipe, adapter)
 
     def paint(prompt: str, count: int, first: int) -> list[Any]:
         pictures = []

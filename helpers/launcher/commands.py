@@ -40,7 +40,9 @@ def bench(launcher: Launcher, name: str | None, *, quick: bool, publish: bool) -
     """An unknown name is refused before anything is made."""
     from helpers.bench.registry import bench as find
 
-    words = [name] if name and find(name) else []
+    if name:
+        find(name)
+    words = [name] if name else []
     words += ["--quick"] if quick else []
     words += ["--publish"] if publish else []
     return launcher.run(launcher.prepare(), "-m", "helpers.bench", *words)

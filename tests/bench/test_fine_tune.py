@@ -14,7 +14,7 @@ import torch
 from helpers.bases import BaseModel
 from helpers.bench import job, painted
 from helpers.bench.fine_tune import Plan, measure, photos, quick_plan
-from helpers.bench.gpu import UNITS, gpu_rows
+from helpers.bench.gpu import UNITS, gpu_numbers, gpu_rows
 from helpers.bench.page import PAGE, results_section, write_page
 from helpers.bench.report import make_report, read_goals
 from helpers.pocket.judge import Judge
@@ -130,6 +130,28 @@ def test_without_a_gpu_the_report_says_so(tmp_path: Path) -> None:
     }
     assert rows.pop("gpu") == "not asked for"
     assert rows == dict.fromkeys(UNITS)
+
+
+def test_numbers_of_a_gpu_leave_its_first_steps_out_and_add_what_shares_it() -> None:
+    def answer(step: float, peak: int) -> dict[str, Any]:
+        # The first tenth takes ten times as long.
+        clock = [step * (10 * min(n, 10) + max(0, n - 10)) for n in range(1, 101)]
+        stage = {"wall": 1.0, "cpu": 1.0}
+        return {"stages": {"prepare": stage, "train": {"wall": clock[-1], "cpu": 0.0}},
+                "step_seconds": clock, "peak_bytes": 1, "adapter_bytes": 1,
+                "gpu_peak_bytes": peak * 10**9}  # fmt: skip
+
+    found = gpu_numbers(
+        {"cold": answer(0.3, 6), "warm": answer(0.1, 6), "saving": answer(0.2, 3),
+         AWS_2023: answer(0.5, 12)},
+        [answer(0.25, 6), answer(0.5, 6)],
+    )  # fmt: skip
+    assert set(found) == set(UNITS)
+    assert found["gpu.steps-per-second.course"] == pytest.approx(10)
+    assert found["gpu.steps-per-second.aws-2023"] == pytest.approx(2)
+    assert found["gpu.steps-per-second.two-jobs"] == pytest.approx(4 + 2)
+    assert found["gpu.time.job.warm"] == pytest.approx(1 + 0.1 * 190)
+    assert found["gpu.memory.course.checkpointing"] == 3
 
 
 @pytest.mark.slow
