@@ -13,7 +13,8 @@ from dataclasses import dataclass
 class Progress:
     """One line: ``stage`` ("class-images" or "step"), how far, and the loss if there is one.
 
-    ``loss`` is what the step descends: ``instance_loss`` plus the weighted ``prior_loss``.
+    ``loss`` is what the step descends: ``instance_loss`` plus the weighted ``prior_loss``;
+    ``held_out_loss`` is measured after some steps only, on photos that were put aside.
     ``seconds`` since the job began; ``job`` is the inference id as ``job_name`` writes it.
     """
 
@@ -25,6 +26,7 @@ class Progress:
     loss: float | None = None
     instance_loss: float | None = None
     prior_loss: float | None = None
+    held_out_loss: float | None = None
 
     @property
     def fraction(self) -> float:
@@ -45,7 +47,7 @@ def job_name(inference_id: str) -> str:
 _LINE = re.compile(
     r"job (?P<job>\S+): (?P<stage>[a-z-]+) (?P<done>\d+)/(?P<total>\d+)"
     r"(?: loss (?P<loss>[\d.e+-]+))?(?: instance (?P<instance_loss>[\d.e+-]+))?"
-    r"(?: prior (?P<prior_loss>[\d.e+-]+))?"
+    r"(?: prior (?P<prior_loss>[\d.e+-]+))?(?: held-out (?P<held_out_loss>[\d.e+-]+))?"
     r" seconds (?P<seconds>[\d.]+)"
 )
 
@@ -57,6 +59,7 @@ def format_progress(progress: Progress) -> str:
         "loss": progress.loss,
         "instance": progress.instance_loss,
         "prior": progress.prior_loss,
+        "held-out": progress.held_out_loss,
     }
     parts += [f"{name} {value:.5f}" for name, value in losses.items() if value is not None]
     return " ".join([*parts, f"seconds {progress.seconds:.1f}"])
@@ -71,7 +74,7 @@ def parse_progress(line: str) -> Progress | None:
     try:
         losses = {
             name: float(part[name])
-            for name in ("loss", "instance_loss", "prior_loss")
+            for name in ("loss", "instance_loss", "prior_loss", "held_out_loss")
             if part[name] is not None
         }
         seconds = float(part["seconds"])

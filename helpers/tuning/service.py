@@ -161,7 +161,7 @@ def _alive(process: int) -> bool:
 
 
 class _Teller:
-    """Writes progress lines, a hundred for a stage at most."""
+    """Writes progress lines: a hundred for a stage at most, and one for each measurement."""
 
     def __init__(self, job: str, log: Callable[[str], None]) -> None:
         self._job, self._log, self._began = job_name(job), log, time.monotonic()
@@ -171,7 +171,8 @@ class _Teller:
 
     def step(self, step: Step) -> None:
         every = max(step.total // 100, 1)
-        if step.step % every == 0 or step.step in (1, step.total):
+        measured = step.held_out_loss is not None
+        if measured or step.step % every == 0 or step.step in (1, step.total):
             self._tell(
                 "step",
                 step.step,
@@ -179,6 +180,7 @@ class _Teller:
                 loss=step.loss,
                 instance_loss=step.instance_loss,
                 prior_loss=step.prior_loss,
+                held_out_loss=step.held_out_loss,
             )
 
     def _tell(self, stage: str, done: int, total: int, **losses: float | None) -> None:

@@ -27,6 +27,7 @@ LOSSES = st.none() | st.floats(0, 1e4)
     loss=LOSSES,
     instance_loss=LOSSES,
     prior_loss=LOSSES,
+    held_out_loss=LOSSES,
     before=st.text(max_size=30),
 )
 def test_a_line_is_read_back_whatever_stands_before_it(job: str, before: str, **rest: Any) -> None:
@@ -37,7 +38,7 @@ def test_a_line_is_read_back_whatever_stands_before_it(job: str, before: str, **
     assert found is not None
     assert (found.job, found.stage) == (given.job, given.stage)
     assert (found.done, found.total) == (given.done, given.total)
-    for name in ("loss", "instance_loss", "prior_loss"):
+    for name in ("loss", "instance_loss", "prior_loss", "held_out_loss"):
         one, other = getattr(found, name), getattr(given, name)
         assert (one is None) == (other is None)
         assert one is None or one == pytest.approx(other, abs=1e-5)

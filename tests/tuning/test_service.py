@@ -124,6 +124,39 @@ def test_what_was_not_done_as_asked_is_in_the_warnings(ask: Callable, job: Calla
     assert job(ask(), "job-2")["warnings"] == []
 
 
+def test_a_second_job_finds_the_base_and_the_class_images_of_the_first(
+    ask: Callable, job: Callable, staging: Staging, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    from helpers.tuning import shelf as shelves
+
+    loads, load = [], shelves.load_networks
+    monkeypatch.setattr(
+        shelves, "load_networks", lambda *one, **more: loads.append(one) or load(*one, **more)
+    )
+    shelf, lines = shelves.BaseShelf(), []
+    for name in ("job-1", "job-2"):
+        job(ask(n_steps=1), name, shelf=shelf, log=lines.append)
+    assert len(loads) == 1
+    assert [one.job for one in read_progress(lines) if one.stage == "class-images"] == ["job-1"]
+    assert staging.archives["job-1"] == staging.archives["job-2"]
+    # The recipe of 2023 does both for each job, and leaves what is kept alone.
+    bank = sorted((tmp_path / "work" / "class-images").iterdir())
+    old = {"recipe": "aws-2023", "n_steps": 1, "num_class_images": 1, "class_image_steps": 1}
+    job(ask(**old), "job-3", shelf=shelf, log=lines.append)
+    assert len(loads) == 2
+    assert [one.job for one in read_progress(lines) if one.stage == "class-images"][1:] == ["job-3"]
+    assert sorted((tmp_path / "work" / "class-images").iterdir()) == bank
+
+
+def test_a_whole_model_is_no_result_of_an_endpoint(
+    ask: Callable, job: Callable, staging: Staging
+) -> None:
+    with pytest.raises(ConfigError, match='method is "full"'):
+        job(ask(method="full"))
+    assert staging.archives == {}
+
+
 def _tar(**members: bytes) -> Callable[[Path], bytes]:
     named = {name.replace("_", "."): data for name, data in members.items()}
     return lambda folder: pack(named, folder / "bad.tar.gz").read_bytes()
