@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 from PIL import Image
+from scipy.stats import rankdata
 from torch.nn import functional as F
 
 from helpers.pocket.checkpoint import load_state, save_state
@@ -119,7 +120,7 @@ def measure_judge(judge: Judge, world: World, identities: Identities) -> dict[st
 
 def area_under_curve(same: np.ndarray, other: np.ndarray) -> float:
     """Chance that a pair of one subject scores above a pair of two (Mann-Whitney U / n·m)."""
-    ranks = np.concatenate([same, other]).argsort().argsort() + 1
+    ranks = rankdata(np.concatenate([same, other]))  # ties share a rank, and count half
     u = ranks[: len(same)].sum() - len(same) * (len(same) + 1) / 2
     return float(u / (len(same) * len(other)))
 
