@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import logging
 import platform
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import diffusers
 import torch
 
 from helpers.errors import AdapterError, CourseError
-from helpers.hosting.generate import AvatarPainter
+from helpers.hosting.generate import AvatarPainter, Order
 from helpers.hosting.request import OUT_OF_MEMORY_WORDS, GenerationRequest
 
 
@@ -31,20 +32,41 @@ class AvatarBase:
             GenerationRequest.from_json("a photo", None, first, limits=self.painter.limits)
         )
 
-    def answer(
-        self,
-        prompt: str,
-        negative_prompt: str | None = None,
-        gen_args: str | None = None,
-        adapter_path: str | None = None,
-        adapter_identity: str | None = None,
-    ) -> str:
-        """Base64 of the PNG (``helpers.hosting.picture``). Raises ``CourseError``."""
+    def answer(self, **asked: str) -> str:
+        """One picture; see ``answer_all``. Raises ``CourseError``."""
+        (said,) = self.answer_all([asked])
+        if isinstance(said, Exception):
+            raise said
+        return said
+
+    def answer_all(self, asked: Sequence[Mapping[str, str]]) -> list[str | CourseError]:
+        """For each request the base64 of its file (``helpers.hosting.picture``), or its error.
+
+        A request has a ``prompt`` and may have a ``negative_prompt``, ``gen_args``, and the
+        ``adapter_path`` and ``adapter_identity`` of an avatar.
+        """
+        orders: dict[int, Order] = {}
+        said: dict[int, str | CourseError] = {}
+        for place, one in enumerate(asked):
+            try:
+                orders[place] = self._order(one)
+            except CourseError as error:
+                said[place] = error
+        for place, done in zip(orders, self.painter.render_all([*orders.values()]), strict=True):
+            if isinstance(done, CourseError):
+                said[place] = done
+            else:
+                said[place] = done.to_base64(orders[place].request.format)
+        return [said[place] for place in range(len(asked))]
+
+    def _order(self, one: Mapping[str, str]) -> Order:
         request = GenerationRequest.from_json(
-            prompt, negative_prompt, gen_args, limits=self.painter.limits
-        )
-        folder = self._inside(adapter_path) if adapter_path else None
-        return self.painter.render(request, folder, identity=adapter_identity).to_base64()
+            one["prompt"], one.get("negative_prompt"), one.get("gen_args"),
+            limits=self.painter.limits,
+        )  # fmt: skip
+        path = one.get("adapter_path")
+        folder = self._inside(path) if path else None
+        return Order(request=request, folder=folder, identity=one.get("adapter_identity"))
 
     def describe(self) -> str:
         """JSON: which base this is, how large it paints, what is attached, on which libraries."""

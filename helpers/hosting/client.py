@@ -77,7 +77,8 @@ class AvatarClient:
         """One picture by the avatar ``target_model``.
 
         ``gen_args`` are those of ``GenerationRequest``: ``seed``, ``num_inference_steps``,
-        ``guidance_scale``, ``width``, ``height``, ``adapter_scale`` (0 paints as the base does).
+        ``guidance_scale``, ``width``, ``height``, ``scheduler``, ``format``, ``adapter_scale`` (0
+        paints as the base does).
         Raises ``GenerationError`` (a refused request), ``AdapterError`` (another base, damaged)
         and ``ServiceError`` (endpoint down, unknown target).
         """

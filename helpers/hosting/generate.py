@@ -1,67 +1,75 @@
 """One base pipeline, many avatars: paint a request with an adapter swapped in.
 
 The pixels are those of plain diffusers, ``pipe.load_lora_weights(adapter_folder)`` and one call,
-for the same seed on the same machine: one picture at a time, noise from a CPU generator. Adapters
-stay attached side by side, so that changing the avatar between two pictures costs milliseconds;
-the ones not used for longest are dropped. Nothing an avatar brings (weights, learned words)
-changes what the base, or another avatar, paints.
+for the same seed on the same machine, with noise from a CPU generator. Adapters wait in host memory
+(``helpers.hosting.avatars``) and are copied into a slot beside the base's weights, so that changing
+the avatar costs about a millisecond. Nothing an avatar brings (weights, learned words) changes what
+the base, or another avatar, paints.
 """
 
 from __future__ import annotations
 
-import copy
 import logging
 import threading
 import warnings
-from collections import OrderedDict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from diffusers import StableDiffusionPipeline
+from diffusers import (
+    DDIMScheduler,
+    DPMSolverMultistepScheduler,
+    EulerDiscreteScheduler,
+    PNDMScheduler,
+    StableDiffusionPipeline,
+    UniPCMultistepScheduler,
+)
 from diffusers.utils import logging as diffusers_logging
 from PIL import Image
-from safetensors import safe_open
 from transformers.utils import logging as transformers_logging
 
 from helpers.bases import open_base
-from helpers.errors import AdapterError, GenerationError
-from helpers.hosting.identity import adapter_identity
+from helpers.errors import CourseError, GenerationError
+from helpers.hosting.avatars import ROOM, Avatar, AvatarShelf
 from helpers.hosting.picture import Painted
 from helpers.hosting.request import GenerationRequest, Limits
-from helpers.tuning.adapter import EMBEDDINGS, WEIGHTS, check_base, read_adapter
+from helpers.hosting.slots import Slots
+from helpers.hosting.words import MOST, PLACES, Words
 from helpers.tuning.networks import load_text_encoder
 
-__all__ = ["AvatarPainter", "GenerationRequest", "Limits", "load_pipeline", "words_past_window"]
+__all__ = [
+    "AvatarPainter", "GenerationRequest", "Limits", "Order", "load_pipeline", "words_past_window",
+]  # fmt: skip
 
-_STALE = ""
-"""Stands for "set the adapters again before the next picture"."""
+
+LARGEST_BATCH = PLACES // MOST
+"""Pictures painted together; each may bring an avatar with words of its own."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Attached:
-    """An adapter that hangs on the pipeline, and the words it brought."""
+class Order:
+    """A picture that is asked for: of the avatar whose adapter lies in ``folder``, or of the base.
 
-    name: str
-    identity: str
-    sha256: str
-    tokenizer: Any
-    embedding: torch.nn.Module
+    ``identity`` is that of the adapter the caller expects (``adapter_identity``): one that is in
+    memory already is then used without reading its folder again.
+    """
+
+    request: GenerationRequest
+    folder: Path | None = None
+    identity: str | None = None
 
 
 class AvatarPainter:
     """Paints with one base and any number of adapters made for it.
 
-    ``threads`` sets torch's threads (for the process); ``max_adapters`` are kept attached.
-    Thread-safe: pictures are painted one after another.
+    ``threads`` sets torch's threads (for the process); ``room`` are bytes of host memory for
+    adapters. Thread-safe: batches are painted one after another.
     """
 
-    def __init__(
-        self, base_folder: Path, *, threads: int | None = None, max_adapters: int = 8
-    ) -> None:
+    def __init__(self, base_folder: Path, *, threads: int | None = None, room: int = ROOM) -> None:
         if threads:
             torch.set_num_threads(threads)
         self.base = open_base(Path(base_folder))
@@ -78,18 +86,17 @@ class AvatarPainter:
             pipe = pipe.to(device, dtype)
         pipe.set_progress_bar_config(disable=True)
         self._pipe: Any = pipe
-        self._tokenizer, self._embedding = pipe.tokenizer, pipe.text_encoder.get_input_embeddings()
-        self._max_adapters = max_adapters
-        self._attached: OrderedDict[str, _Attached] = OrderedDict()
-        self._active: str | None = None
-        self._scale = 1.0
+        self._words = Words(pipe)
+        self._slots = Slots({"unet": pipe.unet, "text_encoder": pipe.text_encoder})
+        self._shelf = AvatarShelf(self.base, dtype, room=room)
+        self._schedulers = schedulers(pipe.scheduler)
         self._lock = threading.Lock()
         self.limits = Limits.of(self.base)
 
     @property
     def attached(self) -> tuple[str, ...]:
-        """Identities of the adapters on the pipeline, least recently used first."""
-        return tuple(one.identity for one in self._attached.values())
+        """Identities of the adapters in memory, least recently used first."""
+        return tuple(self._shelf)
 
     def paint(self, request: GenerationRequest, adapter_folder: Path | None = None) -> Image.Image:
         """The picture alone; see ``render``."""
@@ -104,41 +111,100 @@ class AvatarPainter:
     ) -> Painted:
         """Paint, with the adapter in that folder or, without one, as the base does.
 
-        ``identity`` is that of the adapter the caller expects (``adapter_identity``): one that is
-        attached already is then used without reading its folder again.
-
         Raises ``AdapterError`` (damaged, missing, another base, not the expected one) and
         ``GenerationError`` (the accelerator has no room).
         """
-        # At scale 0 the adapter is not there at all: learned words and rounding included.
-        folder = Path(adapter_folder) if adapter_folder and request.adapter_scale else None
-        with self._lock, quiet():
-            name = self._attach(folder, identity) if folder else None
-            self._switch(name, request.adapter_scale)
-            unread = {
-                name: words_past_window(self._pipe, getattr(request, name))
-                for name in ("prompt", "negative_prompt")
-            }
-            return Painted(image=self._run(request), info=self._info(request, unread))
+        folder = Path(adapter_folder) if adapter_folder else None
+        (done,) = self.render_all([Order(request=request, folder=folder, identity=identity)])
+        if isinstance(done, CourseError):
+            raise done
+        return done
 
-    def _run(self, request: GenerationRequest) -> Image.Image:
+    def render_all(self, orders: Sequence[Order]) -> list[Painted | CourseError]:
+        """Paint several pictures, those that can be together in one batch; an order that cannot
+        be painted gets its error, and the others their pictures."""
+        answers: dict[int, Painted | CourseError] = {}
+        batches: dict[object, list[tuple[int, Avatar | None]]] = {}
+        with self._lock, quiet():
+            for place, order in enumerate(orders):
+                try:
+                    avatar = self._avatar(order)
+                except CourseError as error:
+                    answers[place] = error
+                else:
+                    batches.setdefault(_alike(order.request, avatar), []).append((place, avatar))
+            for batch in _parts(batches.values()):
+                requests = [orders[place].request for place, _ in batch]
+                avatars = [avatar for _, avatar in batch]
+                try:
+                    painted = self._paint(requests, avatars)
+                except CourseError as error:
+                    painted = [error] * len(batch)
+                answers.update(zip([place for place, _ in batch], painted, strict=True))
+        return [answers[place] for place in range(len(orders))]
+
+    def _avatar(self, order: Order) -> Avatar | None:
+        # At scale 0 the adapter is not there at all: learned words and rounding included.
+        if not order.folder or not order.request.adapter_scale:
+            return None
+        avatar = self._shelf.get(Path(order.folder), order.identity)
+        self._words.check(avatar)
+        return avatar
+
+    def _paint(
+        self, requests: Sequence[GenerationRequest], avatars: Sequence[Avatar | None]
+    ) -> Sequence[Painted | CourseError]:
+        scales = [request.adapter_scale for request in requests]
+        self._slots.use(avatars, scales)
+        self._words.use(avatars)
+        texts = {
+            name: [
+                self._words.write(getattr(request, name), avatar)
+                for request, avatar in zip(requests, avatars, strict=True)
+            ]
+            for name in ("prompt", "negative_prompt")
+        }
+        images = self._run(requests, texts, avatars)
+        return [
+            Painted(
+                image=image,
+                info=self._info(
+                    request,
+                    avatar,
+                    {name: self._unread(written[place], avatar) for name, written in texts.items()},
+                ),
+            )
+            for place, (image, request, avatar) in enumerate(
+                zip(images, requests, avatars, strict=True)
+            )
+        ]
+
+    def _run(
+        self,
+        requests: Sequence[GenerationRequest],
+        texts: dict[str, list[str]],
+        avatars: Sequence[Avatar | None],
+    ) -> list[Image.Image]:
+        like = requests[0]
+        self._pipe.scheduler = self._schedulers[like.scheduler]
         for last_try in (False, True):
             try:
                 return self._pipe(
-                    prompt=request.prompt,
-                    negative_prompt=request.negative_prompt or None,
-                    num_inference_steps=request.num_inference_steps,
-                    guidance_scale=request.guidance_scale,
-                    width=request.width,
-                    height=request.height,
-                    generator=torch.Generator("cpu").manual_seed(request.seed),
-                ).images[0]
+                    prompt=texts["prompt"],
+                    negative_prompt=texts["negative_prompt"],
+                    num_inference_steps=like.num_inference_steps,
+                    guidance_scale=like.guidance_scale,
+                    width=like.width,
+                    height=like.height,
+                    generator=[torch.Generator("cpu").manual_seed(one.seed) for one in requests],
+                ).images
             except (torch.cuda.OutOfMemoryError, MemoryError):
                 # Evicting stubs frees no accelerator memory, so this must not read as a 507:
                 # give back what is ours to give, and say it in other words.
                 if last_try:
                     break
-                self._forget([name for name in self._attached if name != self._active])
+                last = avatars[-1]
+                self._shelf.drop(keep=last.identity if last else None)
                 if torch.cuda.is_available():
                     torch.cuda.empty_cache()
         raise GenerationError(
@@ -147,101 +213,58 @@ class AvatarPainter:
             "Ask for a smaller picture",
         )
 
-    def _attach(self, folder: Path, expected: str | None) -> str:
-        """Make sure the adapter hangs on the pipeline; returns its name there."""
-        if expected and (name := _name(expected)) in self._attached:
-            self._attached.move_to_end(name)
-            return name
-        adapter = read_adapter(folder)
-        check_base(adapter, self.base)
-        identity = adapter_identity(adapter.manifest)
-        if expected and expected != identity:
-            raise AdapterError(
-                "The adapter is not the one its archive announces",
-                "its hash differs",
-                "Publish the avatar again",
-            )
-        if (name := _name(identity)) in self._attached:
-            self._attached.move_to_end(name)
-            return name
-        self._forget(list(self._attached)[: max(0, len(self._attached) + 1 - self._max_adapters)])
-        self._restore_words()
-        try:
-            self._pipe.load_lora_weights(folder, weight_name=WEIGHTS, adapter_name=name)
-            _check_landed(self._pipe, folder / WEIGHTS, name)
-            if (folder / EMBEDDINGS).exists():
-                tokenizer = copy.deepcopy(self._tokenizer)
-                embedding = copy.deepcopy(self._embedding)
-                self._use_words(tokenizer, embedding)
-                self._pipe.load_textual_inversion(folder, weight_name=EMBEDDINGS)
-            self._attached[name] = _Attached(
-                name=name,
-                identity=identity,
-                sha256=adapter.manifest.sha256,
-                tokenizer=self._pipe.tokenizer,
-                embedding=self._pipe.text_encoder.get_input_embeddings(),
-            )
-        except Exception as error:
-            self._forget([name])
-            self._restore_words()
-            if isinstance(error, AdapterError):
-                raise
-            raise AdapterError(
-                "The adapter does not fit this base",
-                f"attaching it ended in {type(error).__name__}",
-                "Fine-tune again on this base",
-            ) from error
-        finally:
-            self._active = _STALE if self._attached else None
-        return name
+    def _unread(self, written: str, avatar: Avatar | None) -> list[str]:
+        return [self._words.read(word, avatar) for word in words_past_window(self._pipe, written)]
 
-    def _switch(self, name: str | None, scale: float) -> None:
-        if name == self._active and (name is None or scale == self._scale):
-            return
-        if name is None:
-            if self._attached:
-                self._pipe.disable_lora()
-            self._restore_words()
-        else:
-            self._pipe.enable_lora()
-            self._pipe.set_adapters([name], [scale])
-            self._scale = scale
-            self._use_words(self._attached[name].tokenizer, self._attached[name].embedding)
-        self._active = name
-
-    def _forget(self, names: Iterable[str]) -> None:
-        present = {name for part in self._pipe.get_list_adapters().values() for name in part}
-        for name in names:
-            self._attached.pop(name, None)
-            if name in present:
-                self._pipe.delete_adapters([name])
-            if name == self._active:
-                self._active = _STALE
-
-    def _use_words(self, tokenizer: Any, embedding: torch.nn.Module) -> None:
-        self._pipe.tokenizer = tokenizer
-        self._pipe.text_encoder.set_input_embeddings(embedding)
-
-    def _restore_words(self) -> None:
-        self._use_words(self._tokenizer, self._embedding)
-
-    def _info(self, request: GenerationRequest, unread: dict[str, list[str]]) -> dict[str, Any]:
-        active = self._attached[self._active].sha256 if self._active else None
+    def _info(
+        self, request: GenerationRequest, avatar: Avatar | None, unread: dict[str, list[str]]
+    ) -> dict[str, Any]:
         return {
             "source": "AI generated",
             "base": self.base.id,
             "base_hash": self.base.hash,
-            "adapter_sha256": active,
-            "adapter_scale": request.adapter_scale if active else 0.0,
+            "adapter_sha256": avatar.sha256 if avatar else None,
+            "adapter_scale": request.adapter_scale if avatar else 0.0,
             "prompt": request.prompt,
             "negative_prompt": request.negative_prompt,
             "seed": request.seed,
             "num_inference_steps": request.num_inference_steps,
+            "scheduler": request.scheduler,
             "guidance_scale": request.guidance_scale,
             "width": request.width,
             "height": request.height,
             "unread": unread,
         }
+
+
+def _parts(batches: Iterable[list[Any]]) -> Iterator[list[Any]]:
+    for batch in batches:
+        for start in range(0, len(batch), LARGEST_BATCH):
+            yield batch[start : start + LARGEST_BATCH]
+
+
+def _alike(request: GenerationRequest, avatar: Avatar | None) -> object:
+    """Pictures of one kind can be painted together: the same loop, and room in one slot."""
+    return (
+        request.scheduler,
+        request.num_inference_steps,
+        request.guidance_scale,
+        request.width,
+        request.height,
+        avatar.layout if avatar else (),
+    )
+
+
+def schedulers(own: Any) -> dict[str, Any]:
+    """A scheduler for each name of ``SCHEDULERS``, on the noise of ``own``."""
+    made = {
+        "ddim": DDIMScheduler,
+        "pndm": PNDMScheduler,
+        "euler": EulerDiscreteScheduler,
+        "dpm++": DPMSolverMultistepScheduler,
+        "unipc": UniPCMultistepScheduler,
+    }
+    return {"base": own, **{name: kind.from_config(own.config) for name, kind in made.items()}}
 
 
 def load_pipeline(base_folder: Path) -> Any:
@@ -292,26 +315,3 @@ def quiet() -> Iterator[None]:
             library.enable_progress_bar()
         for logger, level in zip(loggers, levels, strict=True):
             logger.setLevel(level)
-
-
-def _name(identity: str) -> str:
-    # peft makes a module of this name, so it must start with a letter and hold no dot.
-    return f"a{identity[:16]}"
-
-
-def _check_landed(pipe: Any, weights: Path, name: str) -> None:
-    """Every tensor of the file must have found its layer: diffusers only logs the ones that
-    did not, and the avatar would quietly look like nobody."""
-    with safe_open(weights, "pt") as file:
-        expected = sum(not key.endswith(".alpha") for key in file.keys())  # noqa: SIM118
-    landed = sum(
-        f".{name}." in key
-        for part in (pipe.unet, pipe.text_encoder)
-        for key, _ in part.named_parameters()
-    )
-    if landed != expected:
-        raise AdapterError(
-            "The adapter does not fit this base",
-            f"{landed} of its {expected} tensors have a layer here",
-            "Fine-tune again on this base",
-        )

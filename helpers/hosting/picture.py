@@ -17,7 +17,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from PIL import Image, PngImagePlugin, UnidentifiedImageError
+from PIL import ExifTags, Image, PngImagePlugin, UnidentifiedImageError
 
 from helpers.errors import GenerationError
 
@@ -80,24 +80,36 @@ class Painted:
         )
         return buffer.getvalue()
 
-    def to_base64(self) -> str:
-        return base64.b64encode(self.to_png()).decode("ascii")
+    def to_webp(self) -> bytes:
+        """Lossless WebP with provenance: about two thirds of the PNG's bytes."""
+        exif = Image.Exif()
+        exif[ExifTags.Base.ImageDescription] = json.dumps(self.info, sort_keys=True)
+        buffer = io.BytesIO()
+        self.image.save(buffer, "WEBP", lossless=True, exif=exif, xmp=_XMP.encode())
+        return buffer.getvalue()
+
+    def to_base64(self, format: str = "png") -> str:
+        """Base64 of the file in a format of ``helpers.hosting.request.FORMATS``."""
+        make = {"png": self.to_png, "webp": self.to_webp, "jpeg": self.to_jpeg}[format]
+        return base64.b64encode(make()).decode("ascii")
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Painted:
-        """Read a PNG or JPEG of ours, or any of another service (then ``info`` is empty).
+        """Read a PNG, WebP or JPEG of ours, or any of another service (then ``info`` is empty).
 
         Raises ``GenerationError`` if the bytes are no picture.
         """
         try:
-            image = Image.open(io.BytesIO(data), formats=("PNG", "JPEG"))
+            image = Image.open(io.BytesIO(data), formats=("PNG", "WEBP", "JPEG"))
             image.load()
         except (UnidentifiedImageError, OSError, ValueError):
             raise GenerationError(
-                "The answer holds no picture", "its bytes are neither PNG nor JPEG"
+                "The answer holds no picture", "its bytes are neither PNG, WebP nor JPEG"
             ) from None
         try:
-            info = json.loads(image.info.get(CHUNK) or image.info.get("comment") or "{}")
+            told = image.info.get(CHUNK) or image.info.get("comment")
+            told = told or image.getexif().get(ExifTags.Base.ImageDescription)
+            info = json.loads(told or "{}")
         except ValueError:
             info = {}
         return cls(image=image.convert("RGB"), info=info if isinstance(info, dict) else {})

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from helpers.bases import BaseModel
 
 LONGEST_PROMPT = 8_000
+SCHEDULERS = ("base", "ddim", "pndm", "euler", "dpm++", "unipc")
+"""Ways to walk from noise to picture; ``base`` is the one that the base model names."""
+FORMATS = ("png", "webp", "jpeg")
 LARGEST_SEED = 2**63 - 1
 OUT_OF_MEMORY_WORDS = (
     "CUDA out of memory", "CUDA_OUT_OF_MEMORY", "Out of memory", "Out Of Memory",
@@ -67,6 +70,8 @@ class GenerationRequest:
     ``seed``                 0 to 2**63 - 1; the same seed gives the same picture
     ``width``, ``height``    pixels, multiples of 8 from 64 to the base's limit
     ``adapter_scale``        0 to 2: how much of the adapter is added; 0 paints as the base does
+    ``scheduler``            one of ``SCHEDULERS``
+    ``format``               of the file: ``png`` and ``webp`` keep every pixel, ``jpeg`` is small
     """
 
     prompt: str
@@ -77,6 +82,8 @@ class GenerationRequest:
     adapter_scale: float = 1.0
     negative_prompt: str = ""
     num_inference_steps: int = 25
+    scheduler: str = "base"
+    format: str = "png"
 
     @classmethod
     def from_json(
@@ -107,11 +114,15 @@ class GenerationRequest:
                 checked[name] = whole_number(name, value, range(LARGEST_SEED + 1))
             elif name in ("width", "height"):
                 checked[name] = whole_number(name, value, side)
+            elif name == "scheduler":
+                checked[name] = _one_of(name, value, SCHEDULERS)
+            elif name == "format":
+                checked[name] = _one_of(name, value, FORMATS)
             else:
                 raise GenerationError(
                     "gen_args holds a key that is not known",
-                    "known keys are adapter_scale, guidance_scale, height, num_inference_steps,"
-                    " seed, width",
+                    "known keys are adapter_scale, format, guidance_scale, height,"
+                    " num_inference_steps, scheduler, seed, width",
                     "Remove it or correct its spelling",
                 )
         checked.setdefault("seed", secrets.randbelow(2**31))
@@ -159,6 +170,14 @@ def _number(name: str, value: object, low: float, high: float) -> float:
             "Correct it and ask again",
         )
     return float(value)  # type: ignore[arg-type]
+
+
+def _one_of(name: str, value: object, known: tuple[str, ...]) -> str:
+    if value not in known:
+        raise GenerationError(
+            f"{name} cannot be used", f"it is one of {', '.join(known)}", "Correct it and ask again"
+        )
+    return str(value)
 
 
 def _text(name: str, value: object, *, empty: bool) -> str:

@@ -29,9 +29,11 @@ def test_the_text_tensors_become_a_picture(
     base: AvatarBase, models: Path, make_adapter: MakeAdapter
 ) -> None:
     folder = shutil.copytree(make_adapter(1), models / "a" / "adapter")
-    painted = Painted.from_base64(base.answer("a dog", None, ARGS, str(folder)))
+    painted = Painted.from_base64(
+        base.answer(prompt="a dog", gen_args=ARGS, adapter_path=str(folder))
+    )
     assert painted.info["adapter_sha256"] == json.loads(base.describe())["adapters"][0]
-    bare = Painted.from_base64(base.answer("a dog", "", ARGS))
+    bare = Painted.from_base64(base.answer(prompt="a dog", negative_prompt="", gen_args=ARGS))
     assert bare.info["adapter_sha256"] is None
     assert bare.image.tobytes() != painted.image.tobytes()
 
@@ -44,7 +46,21 @@ def test_adapters_outside_the_model_folder_are_not_read(
     outside = (folder, models / "link", models / ".." / folder.parent.name / folder.name, "/")
     for path in outside:
         with pytest.raises(AdapterError, match="outside"):
-            base.answer("a dog", None, ARGS, str(path))
+            base.answer(prompt="a dog", gen_args=ARGS, adapter_path=str(path))
+
+
+def test_one_bad_request_does_not_cost_the_others_their_pictures(base: AvatarBase) -> None:
+    asked = [
+        {"prompt": "a dog", "gen_args": ARGS},
+        {"prompt": " "},
+        {"prompt": "a dog", "gen_args": ARGS, "adapter_path": "/"},
+        {"prompt": "a cat", "gen_args": ARGS},
+    ]
+    dog, empty, outside, cat = base.answer_all(asked)
+    assert isinstance(empty, GenerationError) and isinstance(outside, AdapterError)
+    for said, prompt in ((dog, "a dog"), (cat, "a cat")):
+        assert isinstance(said, str)
+        assert Painted.from_base64(said).info["prompt"] == prompt
 
 
 def test_only_our_own_words_leave() -> None:

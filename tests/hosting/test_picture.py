@@ -20,12 +20,22 @@ NOISE = Image.fromarray(
 )
 
 
-@given(st.dictionaries(st.text(max_size=10), st.text() | st.integers() | st.none(), max_size=4))
-def test_picture_and_info_survive_the_journey(info: dict[str, object]) -> None:
+@given(
+    st.dictionaries(st.text(max_size=10), st.text() | st.integers() | st.none(), max_size=4),
+    st.sampled_from(["png", "webp"]),
+)
+def test_picture_and_info_survive_the_journey(info: dict[str, object], kind: str) -> None:
     info = json.loads(json.dumps(info, ensure_ascii=True).encode())
-    got = Painted.from_base64(Painted(image=NOISE, info=info).to_base64())
+    got = Painted.from_base64(Painted(image=NOISE, info=info).to_base64(kind))
     assert got.info == info
     assert np.array_equal(np.asarray(got.image), np.asarray(NOISE)), "lossless"
+
+
+def test_a_webp_says_that_it_is_ai_generated_and_is_smaller() -> None:
+    smooth = Painted(image=Image.radial_gradient("L").convert("RGB"), info={"seed": 1})
+    data = smooth.to_webp()
+    assert "trainedAlgorithmicMedia" in Image.open(io.BytesIO(data)).info["xmp"].decode()
+    assert data == smooth.to_webp() and len(data) < len(smooth.to_png())
 
 
 def test_the_file_says_that_it_is_ai_generated() -> None:

@@ -7,7 +7,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from helpers.errors import GenerationError
-from helpers.hosting.request import OUT_OF_MEMORY_WORDS, GenerationRequest, Limits
+from helpers.hosting.request import (
+    FORMATS,
+    OUT_OF_MEMORY_WORDS,
+    SCHEDULERS,
+    GenerationRequest,
+    Limits,
+)
 
 LIMITS = Limits(side=64, longest_side=128, guidance=4.0)
 JSON = st.recursive(
@@ -16,6 +22,7 @@ JSON = st.recursive(
     max_leaves=8,
 )
 KEYS = ["num_inference_steps", "guidance_scale", "seed", "width", "height", "adapter_scale"]
+NAMES = {"scheduler": SCHEDULERS, "format": FORMATS}
 
 
 def request(prompt: str = "a dog", negative: str | None = None, args: object = None):
@@ -36,7 +43,7 @@ def test_what_is_not_given_comes_from_the_base() -> None:
     assert all(0 <= seed < 2**63 for seed in seeds)
 
 
-@given(st.dictionaries(st.sampled_from(KEYS), JSON) | JSON)
+@given(st.dictionaries(st.sampled_from([*KEYS, *NAMES]), JSON) | JSON)
 def test_any_json_is_either_in_range_or_refused(args: object) -> None:
     try:
         got = request(args=json.dumps(args))
@@ -47,6 +54,7 @@ def test_any_json_is_either_in_range_or_refused(args: object) -> None:
     assert 0 <= got.seed < 2**63
     assert all(side in range(64, 129, 8) for side in (got.width, got.height))
     assert all(type(getattr(got, key)) in (int, float) for key in KEYS)
+    assert all(getattr(got, key) in known for key, known in NAMES.items())
 
 
 @pytest.mark.parametrize(
@@ -62,6 +70,9 @@ def test_any_json_is_either_in_range_or_refused(args: object) -> None:
         ({"adapter_scale": 2.1}, "adapter_scale"),
         ({"adapter_scale": "all"}, "adapter_scale"),
         ('{"guidance_scale": NaN}', "guidance_scale"),
+        ({"scheduler": "magic"}, "scheduler"),
+        ({"scheduler": ["ddim"]}, "scheduler"),
+        ({"format": "gif"}, "format"),
         ({"seed": -1}, "seed"),
         ({"seed": 2**63}, "seed"),
         ({"seed": False}, "seed"),
@@ -87,9 +98,10 @@ def test_a_refusal_names_the_argument(args: object, named: str) -> None:
         {"guidance_scale": 0},
         {"num_inference_steps": 100.0},
         {"width": 128, "height": 72},
+        {"scheduler": "dpm++", "format": "webp"},
     ],
 )
-def test_the_edges_are_accepted(edge: dict[str, float]) -> None:
+def test_the_edges_are_accepted(edge: dict[str, object]) -> None:
     got = request(args=edge)
     assert {key: getattr(got, key) for key in edge} == edge
 

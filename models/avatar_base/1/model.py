@@ -28,16 +28,27 @@ class TritonPythonModel:
         self.error_text = error_text
 
     def execute(self, requests):
-        return [self._answer(request) for request in requests]
-
-    def _answer(self, request):
         try:
-            given = {name: text for name in INPUTS if (text := _text(request, name)) is not None}
-            if "prompt" in given:
-                return _response("generated_image", self.base.answer(**given))
-            return _response("base_info", self.base.describe())
+            asked = [_given(request) for request in requests]
+            painted = iter(self.base.answer_all([one for one in asked if "prompt" in one]))
+            said = [next(painted) if "prompt" in one else None for one in asked]
+            return [self._response(text) for text in said]
         except Exception as error:
-            return pb_utils.InferenceResponse(error=pb_utils.TritonError(self.error_text(error)))
+            return [self._error(error) for _ in requests]
+
+    def _response(self, said):
+        if isinstance(said, Exception):
+            return self._error(said)
+        if said is None:
+            return _response("base_info", self.base.describe())
+        return _response("generated_image", said)
+
+    def _error(self, error):
+        return pb_utils.InferenceResponse(error=pb_utils.TritonError(self.error_text(error)))
+
+
+def _given(request):
+    return {name: text for name in INPUTS if (text := _text(request, name)) is not None}
 
 
 def _text(request, name):
