@@ -99,8 +99,15 @@ def test_too_few_photos_are_all_for_learning(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_an_untrained_adapter_fails_the_measure(pocket: Path, tmp_path: Path) -> None:
-    """One step at a rate of nothing: the adapter is real, loads, and changes no picture enough."""
+@pytest.mark.parametrize(("words", "most"), [(0, 0), (1, 2)])
+def test_an_untrained_adapter_fails_the_measure(
+    pocket: Path, tmp_path: Path, words: int, most: int
+) -> None:
+    """One step at a rate of nothing: the adapter is real, loads, and changes no picture enough.
+
+    With a word of its own that means its class and nothing more, pictures change a little, and the
+    likeness does not rise in the three of four prompts that the demo asks for.
+    """
     from helpers.bases import open_base
     from helpers.hosting.generate import AvatarPainter, GenerationRequest
     from helpers.tuning.config import FineTuneConfig
@@ -110,19 +117,21 @@ def test_an_untrained_adapter_fails_the_measure(pocket: Path, tmp_path: Path) ->
     photos = [one.image for one in prepare(load_folder(SUBJECT / "instance"), size=64, face=False)]
     heldout = [one.image for one in prepare(load_folder(SUBJECT / "heldout"), size=64)]
     config = FineTuneConfig.for_base(
-        base, n_steps=1, learning_rate=1e-9, with_prior_preservation=False
-    )
+        base, n_steps=1, learning_rate=1e-9, with_prior_preservation=False, learned_tokens=words,
+        token_learning_rate=1e-9,
+    )  # fmt: skip
     adapter = fine_tune(photos, config, base, tmp_path / "adapter")
     painter = AvatarPainter(pocket, threads=1)
 
     def paint(folder: Path | None) -> list[list[Image.Image]]:
-        wishes = [
-            GenerationRequest.from_json(
-                prompt, None, {"seed": 11, "num_inference_steps": 8}, limits=painter.limits
-            )
+        def wish(prompt: str, seed: int) -> GenerationRequest:
+            args = {"seed": seed, "num_inference_steps": 8}
+            return GenerationRequest.from_json(prompt, None, args, limits=painter.limits)
+
+        return [
+            [painter.paint(wish(prompt, seed), folder) for seed in (2, 4, 6)]
             for prompt in PROMPTS[:SCORED]
         ]
-        return [[painter.paint(wish, folder)] for wish in wishes]
 
     pictures = Pictures(with_adapter=paint(adapter.folder), without_adapter=paint(None))
-    assert measure(pictures, heldout)["rises"] == 0
+    assert measure(pictures, heldout)["rises"] <= most

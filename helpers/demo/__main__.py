@@ -21,7 +21,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="course.py demo", description=__doc__)
     parser.add_argument("--photos", type=Path, help="a folder with 10-12 photos of one person")
     given = parser.parse_args(arguments)
-    whose = given.photos.name if given.photos else "Robin (who comes with the course)"
+    whose = given.photos.name if given.photos else "Wren (who comes with the course)"
     print(f"From the photos of {whose} to avatars, through the local SageMaker:", flush=True)
     # Heavy libraries load from here on, after the first line is on the screen.
     from helpers.demo.plan import Plan

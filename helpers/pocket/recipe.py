@@ -190,15 +190,19 @@ class Training:
         if self.goes_on:
             return
         photos, seed = photographs(self.shape.resolution), self.recipe.seed
-        for name, more in (
-            ("vae", {"seed": seed}),
-            ("polish", {"seed": seed + 100, "rate": 1e-3, "share": 1 / 4, "squared": 10.0}),
-        ):
-            for step, loss in train_vae(
-                self.vae, world, photos, steps=plan[f"{name}_steps"], batch=self.recipe.vae_batch,
-                checkpoint=self.work / f"{name}.safetensors", **more,
-            ):  # fmt: skip
-                self.log(name, step, loss)
+        first = train_vae(
+            self.vae, world, photos, steps=plan["vae_steps"], batch=self.recipe.vae_batch,
+            checkpoint=self.work / "vae.safetensors", seed=seed,
+        )  # fmt: skip
+        for step, loss in first:
+            self.log("vae", step, loss)
+        then = train_vae(
+            self.vae, world, photos, steps=plan["polish_steps"], batch=self.recipe.vae_batch,
+            checkpoint=self.work / "polish.safetensors", seed=seed + 100, rate=1e-3, share=1 / 4,
+            squared=10.0,
+        )  # fmt: skip
+        for step, loss in then:
+            self.log("polish", step, loss)
 
     def train_decoder(self, world: World, plan: dict[str, int]) -> None:
         """The decoder alone: latents stay what the U-Net knows, pictures come out sharper."""

@@ -95,8 +95,8 @@ def train_vae(
     ``decoder_only`` leaves the encoder, and so all latents, as they are.
     """
     vae.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    parts = (vae.decoder, vae.post_quant_conv) if decoder_only else (vae,)
-    weights = [weight for part in parts for weight in part.parameters()]
+    outside = ("encoder.", "quant_conv.") if decoder_only else ()
+    weights = [weight for name, weight in vae.named_parameters() if not name.startswith(outside)]
     optimizer = torch.optim.AdamW(weights, lr=rate, weight_decay=1e-4, betas=(0.9, 0.98))
     start = load_state(checkpoint, modules={"vae": vae}, optimizer=optimizer)
     for step in range(start, steps):

@@ -69,9 +69,10 @@ def attach_lora(networks: Networks, config: FineTuneConfig) -> list[torch.nn.Par
 def lora_layers(config: FineTuneConfig) -> dict[str, list[str]]:
     """On which layers of each network the adapter sits, as this base names them."""
     base = REGISTRY[config.base_model]
-    named: dict[str, str] = dict(zip(("q", "k", "v", "out"), base.unet_targets, strict=True))
+    wanted = config.lora_targets.split(",")
+    named = {name: name.removeprefix("to_").partition(".")[0] for name in base.unet_targets}
     return {
-        "unet": [named[name] for name in config.lora_targets.split(",")],
+        "unet": [name for name, short in named.items() if short in wanted],
         "text_encoder": list(base.text_targets) if config.train_text_encoder else [],
     }
 

@@ -37,7 +37,7 @@ def test_one_entry_is_all_that_a_new_base_takes(
     assert entry.id in listing()
     base = open_base(tiny.folder)
     config = FineTuneConfig.for_base(
-        base, with_prior_preservation=False, fp16=False, use_8bit_adam=False
+        base, with_prior_preservation=False, fp16=False, train_text_encoder=True
     )
     assert (config.base_model, config.n_steps, config.lora_r) == (entry.id, 2, 2)
     adapter = fine_tune([Image.new("RGB", (64, 64))], config, base, tmp_path / "adapter")

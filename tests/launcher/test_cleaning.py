@@ -7,6 +7,7 @@ import pty
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -188,6 +189,9 @@ def test_a_killed_local_sagemaker_leaves_no_photos_on_the_disk(laptop: Machine) 
     for child in children(service.pid):
         os.kill(child, signal.SIGKILL)
     os.kill(service.pid, signal.SIGKILL)
+    ends = time.monotonic() + 10
+    while is_alive(laptop.state) and time.monotonic() < ends:
+        time.sleep(0.05)
     done = laptop.clean()
     assert done.returncode == 0, done.stderr
     assert "no local SageMaker is running" in done.stdout
