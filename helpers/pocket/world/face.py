@@ -92,6 +92,11 @@ class _Patch:
         self.gloss = sheet.gloss[window]
         self.front = step(self.z, 0.02, 0.14)
 
+    @property
+    def grids(self) -> tuple[Array, Array, Array, Array, Array, Array]:
+        """x, y, front, albedo, depth and gloss, to read and to paint on."""
+        return self.x, self.y, self.front, self.albedo, self.depth, self.gloss
+
 
 def _part(sheet: Sheet, head: Frame, low: float, high: float, half: float) -> _Patch:
     return _Patch(sheet, head, sheet.around(head, (-half, low, 0.02), (half, high, 0.44)))
@@ -170,14 +175,7 @@ def _tint(albedo: Array, share: Array, colour) -> None:
 
 
 def _eyes(part: _Patch, person: Person, mood: Mood, scale: np.float32) -> None:
-    x, y, front, albedo, depth, gloss = (
-        part.x,
-        part.y,
-        part.front,
-        part.albedo,
-        part.depth,
-        part.gloss,
-    )
+    x, y, front, albedo, depth, gloss = part.grids
     half = 0.062 + 0.016 * person.eye_size
     smile = max(mood.smile, 0)
     lash = 0.55 if person.noun == "man" else 0.95
@@ -229,14 +227,7 @@ def _brows(part: _Patch, person: Person, smile: float, frown: float) -> None:
 
 
 def _mouth(part: _Patch, person: Person, mood: Mood, scale: np.float32) -> None:
-    x, y, front, albedo, depth, gloss = (
-        part.x,
-        part.y,
-        part.front,
-        part.albedo,
-        part.depth,
-        part.gloss,
-    )
+    x, y, front, albedo, depth, gloss = part.grids
     smile, frown = max(mood.smile, 0), max(-mood.smile, 0)
     half = (0.078 + 0.032 * person.mouth) * (1 + 0.28 * smile - 0.10 * frown)
     middle = 0.262 + 0.03 * person.nose_length + 0.01 * frown
