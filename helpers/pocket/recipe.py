@@ -2,17 +2,19 @@
 
     python -m helpers.pocket.recipe --hours 2.5
 
-Stages: pictures, autoencoder, latents, U-Net with text encoder, decoder, judge. Each writes
-checkpoints into ``--work`` and takes up from them after a kill. ``--hours`` times a few steps of
-everything first and fixes the numbers of steps in ``plan.json`` there: the same plan, seed, thread
-count and version of torch give the same weights. ``--go-on-from models/pocket --seed 8`` trains
-that base's U-Net and text encoder for longer, on pictures of another seed; its encoder stays.
+Stages: pictures, autoencoder, latents, reading lessons for the text encoder, U-Net with text
+encoder, decoder, judge. Each writes checkpoints into ``--work`` and takes up from them after a
+kill. ``--hours`` times a few steps of everything first and fixes the numbers of steps in
+``plan.json`` there: the same plan, seed, thread count and version of torch give the same weights.
+``--go-on-from models/pocket --seed 8`` trains that base's U-Net and text encoder for longer, on
+pictures of another seed; its encoder stays.
 Progress goes to ``log.jsonl``, sample sheets to ``sheets/``.
 """
 
 from __future__ import annotations
 
 import argparse
+import copy
 import json
 import time
 from collections.abc import Iterator
@@ -39,6 +41,7 @@ from helpers.pocket.save import save_pocket
 from helpers.pocket.sheets import sample_sheet
 from helpers.pocket.train_base import train_base
 from helpers.pocket.train_judge import measure_judge, train_judge
+from helpers.pocket.train_text import train_text
 from helpers.pocket.train_vae import encode_world, train_vae
 from helpers.pocket.vocabulary import build_tokenizer
 from helpers.pocket.world.captions import world_words
@@ -47,7 +50,7 @@ from helpers.pocket.world.identities import make_identities
 
 HELD_OUT = 999
 """Seed of scenes that no training draws."""
-SHARES = {"vae": 0.20, "polish": 0.08, "base": 0.57, "judge": 0.10, "decoder": 0.05}
+SHARES = {"vae": 0.20, "polish": 0.08, "text": 0.04, "base": 0.53, "judge": 0.10, "decoder": 0.05}
 """How the time that is left after rendering is spent."""
 
 
@@ -61,10 +64,12 @@ class Recipe:
     views: int = 4
     vae_steps: int = 0
     polish_steps: int = 0
+    text_steps: int = 0
     base_steps: int = 0
     judge_steps: int = 0
     decoder_steps: int = 0
     vae_batch: int = 16
+    text_batch: int = 48
     base_batch: int = 32
     judge_batch: int = 96
     rate: float = 1e-3
@@ -100,8 +105,9 @@ class Training:
         plan = self.plan(world, time.monotonic() - began)
         print(json.dumps(plan), flush=True)
         spent = {"world": time.monotonic() - began}
-        for name, stage in (("autoencoder", self.train_vae), ("base", self.train_base),
-                            ("decoder", self.train_decoder)):  # fmt: skip
+        stages = {"autoencoder": self.train_vae, "words": self.train_text,
+                  "base": self.train_base, "decoder": self.train_decoder}  # fmt: skip
+        for name, stage in stages.items():
             began = time.monotonic()
             stage(world, plan)
             spent[name] = time.monotonic() - began
@@ -169,6 +175,9 @@ class Training:
             scratch = Path(folder)
             crops = train_vae(vae, some, [], steps=10_000, batch=recipe.vae_batch,
                               checkpoint=scratch / "vae")  # fmt: skip
+            words = train_text(copy.deepcopy(text), self.tokenizer, some, steps=10_000,
+                               batch=recipe.text_batch, checkpoint=scratch / "text",
+                               keep=self.goes_on)  # fmt: skip
             base = train_base(unet, text, self.tokenizer, noise, some.captions, scale=1.0,
                               steps=10_000, batch=recipe.base_batch, rate=1e-5,
                               checkpoint=scratch / "base")  # fmt: skip
@@ -180,6 +189,7 @@ class Training:
                 "vae": vae_step,
                 "polish": vae_step,
                 "decoder": 0.7 * vae_step,
+                "text": _typical(words, few),
                 "base": _typical(base, few),
                 "judge": _typical(judge, few),
             }
@@ -213,6 +223,15 @@ class Training:
         ):  # fmt: skip
             self.log("decoder", step, loss)
         self._save(_stored_average(self.work / "base.safetensors"))
+
+    def train_text(self, world: World, plan: dict[str, int]) -> None:
+        """Reading lessons: the text encoder learns what captions say, before any picture."""
+        for step, loss in train_text(
+            self.text, self.tokenizer, world, steps=plan["text_steps"],
+            batch=self.recipe.text_batch, checkpoint=self.work / "text.safetensors",
+            keep=self.goes_on, seed=self.recipe.seed,
+        ):  # fmt: skip
+            self.log("text", step, loss)
 
     def train_base(self, world: World, plan: dict[str, int]) -> None:
         """The U-Net and the text encoder together, on latents; a sheet of samples now and then."""

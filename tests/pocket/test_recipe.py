@@ -111,6 +111,33 @@ def test_a_killed_training_resumes_bit_for_bit(tmp_path: Path, tokenizer) -> Non
     assert all(torch.equal(uninterrupted[key], resumed[key]) for key in uninterrupted)
 
 
+def test_reading_lessons_put_the_meaning_behind_the_last_word(tmp_path: Path, tokenizer) -> None:
+    """What a linear reader finds there on the same captions, before and after; kill and resume."""
+    from helpers.pocket.train_text import train_text
+
+    torch.manual_seed(0)
+    captions = [[f"a photo of a {kind}"] for kind in ("dog", "cat", "chair", "boat")] * 4
+    labels = np.full((16, len(LABELS)), -1, np.int8)
+    labels[:, 0] = [LABELS["kind"].index(c[0].split()[-1]) for c in captions]
+    world = World(np.zeros((16, 1, 1, 3), np.uint8), captions, labels)
+
+    def lessons(path: Path, upto: int) -> tuple[list[float], dict[str, torch.Tensor]]:
+        torch.manual_seed(0)
+        text, losses = build_text_encoder(TINY, tokenizer), []
+        for step, loss in train_text(text, tokenizer, world, steps=60, checkpoint=path,
+                                     batch=8, rate=1e-2, save_every=30):  # fmt: skip
+            losses.append(loss)
+            if step == upto:
+                break
+        return losses, {key: value.clone() for key, value in text.state_dict().items()}
+
+    losses, whole = lessons(tmp_path / "whole", 60)
+    assert losses[0] > 1.5 and np.mean(losses[-5:]) < 0.2
+    lessons(tmp_path / "killed", 40)
+    rest, resumed = lessons(tmp_path / "killed", 60)
+    assert len(rest) == 30 and all(torch.equal(whole[key], resumed[key]) for key in whole)
+
+
 def test_min_snr_weights_against_their_definition() -> None:
     alphas = build_scheduler().alphas_cumprod
     snr = alphas / (1 - alphas)
@@ -123,12 +150,13 @@ def test_min_snr_weights_against_their_definition() -> None:
 def test_the_whole_recipe_makes_a_base_that_diffusers_opens(tmp_path: Path) -> None:
     from diffusers import StableDiffusionPipeline
 
-    recipe = Recipe(pictures=24, subjects=4, views=2, vae_steps=2, polish_steps=2, base_steps=2,
-                    judge_steps=1, decoder_steps=2, base_batch=4, vae_batch=4, judge_batch=8,
-                    sheet_every=100, sheet_rows=1)  # fmt: skip
+    recipe = Recipe(pictures=24, subjects=4, views=2, vae_steps=2, polish_steps=2, text_steps=2,
+                    base_steps=2, judge_steps=1, decoder_steps=2, base_batch=4, vae_batch=4,
+                    judge_batch=8, sheet_every=100, sheet_rows=1)  # fmt: skip
     training = Training(recipe, tmp_path / "out", tmp_path / "judge", tmp_path / "work", 1, TINY)
     world, some = training.render()
     training.train_vae(world, training.plan(world, 0.0))
+    training.train_text(world, training.plan(world, 0.0))
     training.train_base(world, training.plan(world, 0.0))
     encoder = {key: value.clone() for key, value in training.vae.encoder.state_dict().items()}
     training.train_decoder(world, training.plan(world, 0.0))
@@ -145,8 +173,8 @@ def test_the_whole_recipe_makes_a_base_that_diffusers_opens(tmp_path: Path) -> N
 
 @pytest.mark.slow
 def test_a_base_is_trained_for_longer_from_where_it_is(tiny: BaseModel, tmp_path: Path) -> None:
-    recipe = Recipe(pictures=8, subjects=4, views=2, vae_steps=1, polish_steps=1, base_steps=1,
-                    judge_steps=1, decoder_steps=1, base_batch=2, sheet_every=100,
+    recipe = Recipe(pictures=8, subjects=4, views=2, vae_steps=1, polish_steps=1, text_steps=1,
+                    base_steps=1, judge_steps=1, decoder_steps=1, base_batch=2, sheet_every=100,
                     sheet_rows=1)  # fmt: skip
     places = {"out": tmp_path / "out", "judge_out": tmp_path / "j", "work": tmp_path / "work"}
     training = Training(recipe, **places, workers=1, shape=SMALL, go_on_from=tiny.folder)
@@ -165,7 +193,7 @@ def test_a_base_is_trained_for_longer_from_where_it_is(tiny: BaseModel, tmp_path
 def test_a_plan_once_made_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     training = Training(Recipe(hours=1.0), tmp_path / "o", tmp_path / "j", tmp_path, 1, TINY)
     nothing = World(np.zeros((0, 64, 64, 3), np.uint8), [], np.zeros((0, len(LABELS)), np.int8))
-    costs = {"vae": 0.1, "polish": 0.1, "base": 0.5, "judge": 0.3, "decoder": 0.1}
+    costs = {"vae": 0.1, "polish": 0.1, "text": 0.2, "base": 0.5, "judge": 0.3, "decoder": 0.1}
     monkeypatch.setattr(training, "_seconds_per_step", lambda world: costs)
     plan = training.plan(nothing, rendering=600)
     spent = sum(plan[f"{name}_steps"] * cost for name, cost in costs.items())
