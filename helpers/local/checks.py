@@ -36,7 +36,7 @@ def check_model(context: Context, asked: Members) -> None:
         check_environment(container.get("Environment", {}))
     except ServiceError as trouble:
         raise Refusal("ValidationException", str(trouble)) from trouble
-    _check_role(context, asked["ExecutionRoleArn"])
+    check_role(context, asked["ExecutionRoleArn"])
     url = container.get("ModelDataUrl")
     if is_multi_model(container):
         if not url or not url.startswith("s3://"):
@@ -90,7 +90,8 @@ def check_async(asked: Members) -> None:
         raise Refusal("ValidationException", "The OutputConfig names no S3OutputPath.")
 
 
-def _check_role(context: Context, arn: str) -> None:
+def check_role(context: Context, arn: str) -> None:
+    """The role is there, and SageMaker may assume it. Raises ``Refusal``."""
     iam = context.client("iam")
     try:
         role = iam.get_role(RoleName=arn.rpartition("/")[2])["Role"]

@@ -1,4 +1,5 @@
-"""SageMaker's control plane: models, endpoint configurations, endpoints and their tags.
+"""SageMaker's control plane: models, endpoint configurations, endpoints and their tags; training
+jobs have a module of their own.
 
 One method per operation, found by its name; requests arrive validated by ``wire``.
 """
@@ -15,6 +16,7 @@ from helpers.local.endpoint import Endpoint, instances_of
 from helpers.local.fleet import Variant, container_of
 from helpers.local.quotas import Quotas
 from helpers.local.store import Record, Shelf, Tags, page
+from helpers.local.training_jobs import TrainingJobs
 from helpers.local.wire import Call, Refusal, perform
 
 Members = dict[str, Any]
@@ -30,14 +32,16 @@ class ControlPlane:
         self.endpoints: Shelf[Endpoint] = Shelf("endpoint", self._arn("endpoint"))
         self.tags = Tags()
         self.quotas = Quotas(context)
+        self.training = TrainingJobs(context, self.tags, self.quotas)
 
     def answer(self, call: Call) -> Members:
         """Do what a control-plane call asks. Raises ``Refusal``."""
-        return perform(self, call)
+        return perform(self.training if "TrainingJob" in call.operation else self, call)
 
     def stop(self) -> None:
         for endpoint in self.endpoints.all():
             endpoint.stop()
+        self.training.stop()
 
     def _create_model(self, asked: Members) -> Members:
         name = asked["ModelName"]
@@ -208,10 +212,6 @@ class ControlPlane:
         endpoint.delete(gone)
         return {}
 
-    def _list_training_jobs(self, asked: Members) -> Members:
-        """None: the local SageMaker trains behind endpoints so far."""
-        return {"TrainingJobSummaries": [], "NextToken": None}
-
     def _list_notebook_instances(self, asked: Members) -> Members:
         """None: the notebooks of this machine are no notebook instances."""
         return {"NotebookInstances": [], "NextToken": None}
@@ -234,7 +234,12 @@ class ControlPlane:
         return sum((endpoint.instances for endpoint in self.endpoints.all()), Counter())
 
     def _known(self, arn: str) -> None:
-        shelves: tuple[Shelf[Any], ...] = (self.models, self.configs, self.endpoints)
+        shelves: tuple[Shelf[Any], ...] = (
+            self.models,
+            self.configs,
+            self.endpoints,
+            self.training.jobs,
+        )
         if not any(item.arn == arn for shelf in shelves for item in shelf.all()):
             raise Refusal("ValidationException", f'Could not find resource "{arn}".')
 

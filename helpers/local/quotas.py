@@ -41,7 +41,8 @@ _GRANTED = {
     "ml.g5.xlarge for endpoint usage": MOST_INSTANCES,
     "ml.g5.2xlarge for endpoint usage": 4,
     "ml.g5.xlarge for training job usage": 1,
-    "ml.g5.2xlarge for training job usage": 1,
+    "ml.g5.2xlarge for training job usage": 4,
+    "ml.g4dn.2xlarge for training job usage": 1,
 }
 _FIXED = {"Maximum payload size for endpoint invocation": 6}
 _OPEN = ("PENDING", "CASE_OPENED")
@@ -116,8 +117,18 @@ class Quotas:
             self._check(name, delta, used[instance_type])
         self._check(TOTAL, asked.total(), used.total())
 
-    def _check(self, name: str, delta: int, used: int) -> None:
-        limit = self.value(name)
+    def check_training(
+        self, asked: Counter[str], used: Counter[str], *, spot: bool = False
+    ) -> None:
+        """The same for a training job; jobs on Spot instances count against a quota of their own,
+        which is as large here."""
+        for instance_type, delta in asked.items():
+            use = "spot training job usage" if spot else "training job usage"
+            limit = self.value(f"{instance_type} for training job usage")
+            self._check(f"{instance_type} for {use}", delta, used[instance_type], limit)
+
+    def _check(self, name: str, delta: int, used: int, limit: float | None = None) -> None:
+        limit = self.value(name) if limit is None else limit
         if delta > 0 and used + delta > limit:
             raise Refusal(
                 "ResourceLimitExceeded",
