@@ -22,6 +22,13 @@ def _number(default: Any, least: float, most: float, *, open: str = "") -> Any:
     return field(default=default, metadata={"least": least, "most": most, "open": open})
 
 
+def _later(default: Any, least: float, most: float, *, open: str = "") -> Any:
+    """A number that came later: it is written down only where it differs from its default, so that
+    what was named by a configuration before keeps its name."""
+    limits = {"least": least, "most": most, "open": open, "later": True}
+    return field(default=default, metadata=limits)
+
+
 def _choice(default: str, choices: Collection[str], why: str) -> Any:
     return field(default=default, metadata={"choices": choices, "why": why})
 
@@ -38,7 +45,7 @@ class FineTuneConfig:
     ``n_steps``                   optimizer steps; each sees ``gradient_accumulation`` batches of
                                   ``batch_size`` instance images (and as many class images)
     ``concept_prompt``            names the subject: an identifier and its class noun
-    ``lr_scheduler``              ``constant`` or ``cosine`` (falls to a tenth of the rate)
+    ``lr_scheduler``              ``constant``, or ``linear`` or ``cosine``, which fall to a tenth
     ``fp16``                      half precision, on an accelerator only
     ``use_8bit_adam``             bitsandbytes' optimizer, on an accelerator that has it only
     ``with_prior_preservation``   keep the class as it was: adds ``prior_loss_weight`` times the
@@ -69,6 +76,7 @@ class FineTuneConfig:
     ``heldout_every``             steps between two measurements on them
     ``patience``                  measurements without a better one after which the training stops;
                                   the best adapter is then kept. 0: to the end, and the last is kept
+    ``adam_*``, ``max_grad_norm`` the optimizer's own, and the length to which gradients are cut
     """
 
     base_model: str = _choice(
@@ -78,7 +86,9 @@ class FineTuneConfig:
     n_steps: int = _number(1000, 1, 20_000)
     concept_prompt: str = "photo of <<TOK>>"
     learning_rate: float = _number(1e-4, 0, 1, open="[")
-    lr_scheduler: str = _choice("constant", ("constant", "cosine"), "The rate stays or falls")
+    lr_scheduler: str = _choice(
+        "constant", ("constant", "linear", "cosine"), "The rate stays or falls"
+    )
     batch_size: int = _number(1, 1, 64)
     gradient_accumulation: int = _number(1, 1, 64)
     fp16: bool = True
@@ -117,6 +127,11 @@ class FineTuneConfig:
     heldout_images: int = _number(0, 0, 64)
     heldout_every: int = _number(50, 1, 20_000)
     patience: int = _number(0, 0, 1000)
+    adam_beta1: float = _later(0.9, 0, 1, open="]")
+    adam_beta2: float = _later(0.999, 0, 1, open="]")
+    adam_weight_decay: float = _later(1e-2, 0, 1)
+    adam_epsilon: float = _later(1e-8, 0, 1, open="[")
+    max_grad_norm: float = _later(1.0, 0, 1000, open="[")
 
     def __post_init__(self) -> None:
         for one in fields(self):
@@ -196,7 +211,12 @@ class FineTuneConfig:
 
     def to_mapping(self) -> dict[str, Any]:
         """The configuration as JSON can hold it; ``from_mapping`` reads it back."""
-        return asdict(self)
+        usual = {one.name: one.default for one in fields(self) if one.metadata.get("later")}
+        return {
+            name: value
+            for name, value in asdict(self).items()
+            if name not in usual or value != usual[name]
+        }
 
     def replace(self, **changes: Any) -> FineTuneConfig:
         """A copy with changes. Raises ``ConfigError``."""

@@ -43,8 +43,6 @@ from helpers.tuning.precision import (
 from helpers.tuning.subjects import Subject, all_subjects, put_aside
 from helpers.tuning.trainable import make_trainable
 
-LARGEST_GRADIENT = 1.0
-
 
 @dataclass(frozen=True, kw_only=True)
 class Step:
@@ -175,7 +173,7 @@ def _descend(
             "Use a smaller learning_rate or lora_alpha",
         )
     precision.scaler.unscale_(state.optimizer)
-    torch.nn.utils.clip_grad_norm_(state.parameters, LARGEST_GRADIENT)
+    torch.nn.utils.clip_grad_norm_(state.parameters, config.max_grad_norm)
     precision.scaler.step(state.optimizer)
     precision.scaler.update()
     state.optimizer.zero_grad(set_to_none=True)
@@ -200,12 +198,14 @@ def batch_losses(
 def rate_factor(config: FineTuneConfig, number: int, total: int) -> float:
     """What step ``number`` (from 0) of ``total`` takes of the rate.
 
-    It rises over the share ``lr_warmup`` of the steps, then stays or falls along half a cosine to
-    a tenth.
+    It rises over the share ``lr_warmup`` of the steps, then stays or falls, along a line or half a
+    cosine, to a tenth.
     """
     warm = int(config.lr_warmup * total)
     if number < warm:
         return (number + 1) / (warm + 1)
     if config.lr_scheduler == "constant":
         return 1.0
-    return 0.1 + 0.45 * (1 + math.cos(math.pi * (number - warm) / (total - warm)))
+    gone = (number - warm) / (total - warm)
+    left = 1 - gone if config.lr_scheduler == "linear" else (1 + math.cos(math.pi * gone)) / 2
+    return 0.1 + 0.9 * left

@@ -58,11 +58,16 @@ def make_optimizer(
 
     ``groups`` hold ``params`` and their ``lr``.
     """
+    how: dict[str, Any] = {
+        "betas": (config.adam_beta1, config.adam_beta2),
+        "eps": config.adam_epsilon,
+        "weight_decay": config.adam_weight_decay,
+    }
     if config.use_8bit_adam and _has_8bit_adam(device):
         import bitsandbytes  # type: ignore[import-not-found]
 
-        return bitsandbytes.optim.AdamW8bit(groups)
-    return torch.optim.AdamW(groups, fused=True)
+        return bitsandbytes.optim.AdamW8bit(groups, **how)
+    return torch.optim.AdamW(groups, fused=True, **how)
 
 
 @contextmanager

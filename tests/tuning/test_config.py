@@ -117,7 +117,16 @@ def test_open_ends_are_outside(name: str, edge: float) -> None:
 def test_every_number_in_range_survives_a_round_trip_as_json(values: dict[str, Any]) -> None:
     config = FineTuneConfig.from_mapping(values)
     assert FineTuneConfig.from_mapping(json.loads(json.dumps(config.to_mapping()))) == config
-    assert values.items() <= config.to_mapping().items()
+    assert all(getattr(config, name) == value for name, value in values.items())
+
+
+def test_what_came_later_is_written_down_only_where_it_differs() -> None:
+    """So configurations, and the cells and checkpoints named by them, keep their names."""
+    later = {name: field for name, field in FIELDS.items() if field.metadata.get("later")}
+    assert not later.keys() & FineTuneConfig().to_mapping().keys()
+    for name, field in later.items():
+        other = field.default / 2
+        assert FineTuneConfig.from_mapping({name: other}).to_mapping()[name] == other
 
 
 @pytest.mark.parametrize("name", SWITCHES)

@@ -102,7 +102,7 @@ def test_groups_take_turns_and_each_goes_through_all_its_pictures(
 
 
 @examples(deadline=None)
-@given(st.integers(1, 300), st.floats(0, 0.9), st.sampled_from(["constant", "cosine"]))
+@given(st.integers(1, 300), st.floats(0, 0.9), st.sampled_from(["constant", "linear", "cosine"]))
 def test_the_rate_rises_once_and_never_exceeds_what_was_asked(
     total: int, warmup: float, kind: str
 ) -> None:
