@@ -12,6 +12,7 @@ controls      what would spoil an experiment, tried on purpose
 sweep         an experiment as a value; its cells and their hashes
 store         finished cells on disk
 work          one cell: training, and pictures on the way
+worn          adapters swapped and combined
 runner        worker processes that do cells
 run           a whole sweep, with progress
 measure       from pictures to tidy tables

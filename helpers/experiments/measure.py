@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -60,11 +60,14 @@ class Measured:
 
     ``subject`` is who was measured, ``after`` who was taught last; step 0 is the base, whose seed
     is ``None``. ``likeness_change`` and the like are differences to the base, from the same noise.
+    ``distances`` are those behind DIV: all pairs of each training's pictures, by the first seven
+    columns of ``pictures``.
     """
 
     pictures: Tidy
     summary: Tidy
     costs: Tidy
+    distances: Mapping[tuple[Any, ...], np.ndarray] = field(default_factory=dict, repr=False)
 
     def save(self, folder: Path) -> tuple[list[Path], str]:
         """Write every table as CSV and, where pyarrow is installed, as parquet.
@@ -88,7 +91,7 @@ class Measured:
         scores: dict[tuple[str, str], float] = {}
         for row in sorted(rows.records(), key=lambda row: row["step"]):
             scores[row["subject"], row["after"]] = row["value"]
-        order = [name for name in rows.values("after") if name]
+        order = [name for name in rows.values("after") if name in rows.values("subject")]
         return Forgetting.of(order, scores)
 
 
@@ -114,7 +117,7 @@ def measure(
         label = {
             "subject": subject.name,
             "variant": trial.variant.name,
-            "after": trial.subjects[snapshot[0]].name if trial.cell.lessons else "",
+            "after": trial.after(snapshot[0]),
             "step": snapshot[1],
             "seed": trial.seed,
             "prompt": prompt.name,
@@ -132,6 +135,7 @@ def measure(
         pictures=Tidy.of(PICTURES, records),
         summary=Tidy.of(SUMMARY, _summary(records, distances)),
         costs=Tidy.of(COSTS, _costs(sweep, results)),
+        distances=distances,
     )
 
 
@@ -220,7 +224,7 @@ def _costs(sweep: Sweep, results: Mapping[str, CellResult]) -> Iterator[dict[str
         for one in result.snapshots:
             yield {
                 "variant": trial.variant.name,
-                "after": trial.subjects[one.lesson].name if trial.cell.lessons else "",
+                "after": trial.after(one.lesson),
                 "step": one.step,
                 "seed": trial.seed,
                 "instance_loss": one.instance_loss,

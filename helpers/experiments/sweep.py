@@ -28,6 +28,12 @@ STEADY: Mapping[str, Any] = {"lr_scheduler": "constant", "lr_warmup": 0.0}
 """With a rate that does not depend on the number of steps, step 100 of a training of 800 steps is
 the end of a training of 100: one training gives the whole curve."""
 
+TAUGHT = ("alone", "in sequence", "in adapters", "together")
+"""How several subjects are taught: each to a base of its own; one after another to one model; each
+into an adapter of its own, which are swapped and then combined; all in one training."""
+COMBINED = "combined"
+"""What the adapters are when all of them are on at once, in tables."""
+
 _PHOTO_OF = "a photo of "
 
 
@@ -150,21 +156,45 @@ class Sampling:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Companion:
+    """A subject that is learned in the same training as another."""
+
+    pictures: tuple[Path, ...]
+    hashes: tuple[str, ...]
+    instance_prompt: str
+    class_prompt: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class Lesson:
     """One training: pictures in their order with the SHA-256 of each, settings, and the steps at
-    which pictures are painted; the last of them is its end."""
+    which pictures are painted; the last of them is its end. ``others`` are learned with it."""
 
     pictures: tuple[Path, ...]
     hashes: tuple[str, ...]
     config: FineTuneConfig
     marks: tuple[int, ...]
+    others: tuple[Companion, ...] = ()
+
+    @property
+    def known(self) -> dict[str, Any]:
+        """All that its result depends on, as JSON can hold it."""
+        found = {"pictures": self.hashes, "config": self.config.to_mapping(), "marks": self.marks}
+        if self.others:
+            found["others"] = [
+                [one.hashes, one.instance_prompt, one.class_prompt] for one in self.others
+            ]
+        return found
 
 
 @dataclass(frozen=True, kw_only=True)
 class Cell:
     """The unit of work: lessons one after another on one model, and pictures at their marks.
 
-    Without lessons it is the base, painted once at step 0.
+    Without lessons it is the base, painted once at step 0. ``speakers`` says by number which
+    lesson taught the subject of each prompt, where every lesson makes an adapter of its own: after
+    each lesson a prompt is painted with the adapter of its subject, or the last one while it has
+    none, and in the end with all of them at once.
     """
 
     base: BaseModel
@@ -172,6 +202,7 @@ class Cell:
     prompts: tuple[str, ...]
     pictures: int
     sampling: Sampling
+    speakers: tuple[int, ...] = ()
 
     @cached_property
     def hash(self) -> str:
@@ -183,23 +214,24 @@ class Cell:
             "code": CODE,
             "base": self.base.hash,
             "prediction_type": self.base.prediction_type,
-            "lessons": [
-                {
-                    "pictures": lesson.hashes,
-                    "config": lesson.config.to_mapping(),
-                    "marks": lesson.marks,
-                }
-                for lesson in self.lessons
-            ],
+            "lessons": [lesson.known for lesson in self.lessons],
             "prompts": self.prompts,
             "pictures": self.pictures,
             "sampling": asdict(self.sampling),
         }
+        if self.speakers:
+            known["speakers"] = self.speakers
         return hashlib.sha256(json.dumps(known, sort_keys=True).encode()).hexdigest()
 
     @property
     def snapshots(self) -> tuple[tuple[int, int], ...]:
-        """``(lesson, step)`` at which pictures are painted; ``(0, 0)`` is the base."""
+        """``(lesson, step)`` at which pictures are painted; ``(0, 0)`` is the base.
+
+        Of adapters combined the lesson is one more than there are.
+        """
+        if self.speakers:
+            ends = [(k, lesson.marks[-1]) for k, lesson in enumerate(self.lessons)]
+            return (*ends, (len(ends), ends[-1][1]))
         marks = [(k, step) for k, lesson in enumerate(self.lessons) for step in lesson.marks]
         return tuple(marks) or ((0, 0),)
 
@@ -224,15 +256,25 @@ class Trial:
     seed: int | None
     cell: Cell
 
+    def after(self, lesson: int) -> str:
+        """Who was taught last when the pictures of that lesson were painted; "" for the base."""
+        if not self.cell.lessons:
+            return ""
+        if lesson >= len(self.cell.lessons):
+            return COMBINED
+        if self.cell.lessons[lesson].others:
+            return " and ".join(subject.name for subject in self.subjects)
+        return self.subjects[lesson].name
+
 
 @dataclass(frozen=True, kw_only=True)
 class Sweep:
     """Every subject with every variant from every seed, painted at every one of ``steps``.
 
-    ``seeds`` are those of the training; ``pictures`` a prompt are painted at each step. With
-    ``in_sequence`` the subjects are taught one after another to one model, each for the same steps.
-    The rate stays constant unless a variant says otherwise (``STEADY``), and class images are off
-    unless it asks for them. ``guidance`` is the base's own unless given.
+    ``seeds`` are those of the training; ``pictures`` a prompt are painted at each step. ``taught``
+    is one of ``TAUGHT``; each subject gets the same number of steps, those of a training together
+    being added up. The rate stays constant unless a variant says otherwise (``STEADY``), and class
+    images are off unless it asks for them. ``guidance`` is the base's own unless given.
     """
 
     base: BaseModel
@@ -242,7 +284,7 @@ class Sweep:
     pictures: int
     prompts: tuple[Prompt, ...] = FOUR_PROMPTS
     variants: tuple[Variant, ...] = (Variant(name="lora"),)
-    in_sequence: bool = False
+    taught: str = "alone"
     sampling_steps: int = 25
     guidance: float | None = None
 
@@ -253,6 +295,18 @@ class Sweep:
             if not values or len(set(labels)) < len(labels):
                 what = "is empty" if not values else "names something twice"
                 raise ExperimentError(f"{name} of the sweep {what}", "", "name each once")
+        if self.taught not in TAUGHT:
+            raise ExperimentError(
+                f"subjects cannot be taught {self.taught!r}", "", f"use {', '.join(TAUGHT)}"
+            )
+        if self.taught == "in adapters" and any(
+            one.changes.get("method") == "full" for one in self.variants
+        ):
+            raise ExperimentError(
+                "full fine-tuning makes no adapters",
+                "every weight of the base has moved",
+                "teach the subjects in sequence or together, or use the method lora",
+            )
         if min(self.steps) < 1 or self.pictures < 1 or self.sampling_steps < 1:
             raise ExperimentError(
                 "the sweep asks for less than one step or picture",
@@ -266,7 +320,8 @@ class Sweep:
 
         Raises ``ConfigError`` for a variant that asks for something impossible.
         """
-        groups = [self.subjects] if self.in_sequence else [(one,) for one in self.subjects]
+        alone = self.taught == "alone"
+        groups = [(one,) for one in self.subjects] if alone else [self.subjects]
         found = []
         for subjects in groups:
             for variant in self.variants:
@@ -275,12 +330,18 @@ class Sweep:
         return tuple(sorted(found, key=lambda trial: trial.seed is not None))
 
     def _trial(self, subjects: tuple[Subject, ...], variant: Variant, seed: int | None) -> Trial:
-        texts = [prompt.of(subject) for subject in subjects for prompt in self.prompts]
-        lessons = [] if seed is None else [self._lesson(one, variant, seed) for one in subjects]
+        # A prompt of several subjects, such as "a photo of a cat", belongs to the last of them.
+        texts = {
+            prompt.of(subject): number
+            for number, subject in enumerate(subjects)
+            for prompt in self.prompts
+        }
+        lessons = [] if seed is None else self._lessons(subjects, variant, seed)
         cell = Cell(
             base=self.base,
             lessons=tuple(lessons),
-            prompts=tuple(dict.fromkeys(texts)),
+            prompts=tuple(texts),
+            speakers=tuple(texts.values()) if lessons and self.taught == "in adapters" else (),
             pictures=self.pictures,
             sampling=Sampling(
                 steps=self.sampling_steps,
@@ -290,24 +351,43 @@ class Sweep:
         )
         return Trial(subjects=subjects, variant=variant, seed=seed, cell=cell)
 
-    def _lesson(self, subject: Subject, variant: Variant, seed: int) -> Lesson:
+    def _lessons(self, subjects: tuple[Subject, ...], variant: Variant, seed: int) -> list[Lesson]:
+        if self.taught != "together":
+            return [self._lesson(one, variant, seed) for one in subjects]
+        first, *rest = subjects
+        others = [
+            Companion(
+                pictures=one.training,
+                hashes=tuple(map(_hash, one.training)),
+                instance_prompt=one.instance_prompt,
+                class_prompt=one.class_prompt,
+            )
+            for one in rest
+        ]
+        return [self._lesson(first, variant, seed, tuple(others))]
+
+    def _lesson(
+        self, subject: Subject, variant: Variant, seed: int, others: tuple[Companion, ...] = ()
+    ) -> Lesson:
+        marks = sorted(step * (1 + len(others)) for step in self.steps)
         settings = {
             "concept_prompt": subject.instance_prompt,
             "class_prompt": subject.class_prompt,
             "with_prior_preservation": False,
             **STEADY,
             **variant.changes,
-            "n_steps": max(self.steps),
+            "n_steps": marks[-1],
             "seed": seed,
         }
-        if self.in_sequence:
+        if self.taught == "in sequence":
             # Words learned for one subject would not outlast the next.
             settings["learned_tokens"] = 0
         return Lesson(
             pictures=subject.training,
-            hashes=tuple(_hash(path) for path in subject.training),
+            hashes=tuple(map(_hash, subject.training)),
             config=FineTuneConfig.for_base(self.base, **settings),
-            marks=tuple(sorted(self.steps)),
+            marks=tuple(marks),
+            others=others,
         )
 
 

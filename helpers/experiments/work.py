@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
@@ -17,6 +17,7 @@ from PIL import Image
 from helpers.errors import ExperimentError
 from helpers.experiments.store import CellResult, Draft, Snapshot, Store
 from helpers.experiments.sweep import Cell, Lesson
+from helpers.experiments.worn import Worn
 from helpers.hosting.generate import quiet
 from helpers.photos.load import load_photo
 from helpers.tuning.config import FineTuneConfig
@@ -26,6 +27,9 @@ from helpers.tuning.networks import Networks, default_device, load_networks
 from helpers.tuning.painting import BATCH, paint_batch, painting_pipeline
 from helpers.tuning.precision import choose_precision
 from helpers.tuning.priors import class_images
+from helpers.tuning.subjects import Subject
+
+Painter = Callable[[Networks, Sequence[int]], list[list[Image.Image]]]
 
 
 def run_cell(cell: Cell, folder: Path) -> CellResult:
@@ -46,52 +50,118 @@ def run_cell(cell: Cell, folder: Path) -> CellResult:
     return found
 
 
+class _Clock:
+    """Seconds of training and of painting."""
+
+    def __init__(self) -> None:
+        self.seconds = {"training": 0.0, "painting": 0.0}
+
+    @contextmanager
+    def spent_on(self, what: str) -> Iterator[None]:
+        began = time.monotonic()
+        yield
+        self.seconds[what] += time.monotonic() - began
+
+    def next(self, steps: Iterator[Step]) -> Step | None:
+        """The next step of a training, timed; ``None`` after the last."""
+        with self.spent_on("training"):
+            return next(steps, None)
+
+
 def _make(cell: Cell, draft: Draft, class_folder: Path) -> None:
-    seconds = {"training": 0.0, "painting": 0.0}
-    device = default_device()
+    clock, device = _Clock(), default_device()
     settings = cell.lessons[0].config if cell.lessons else FineTuneConfig.for_base(cell.base)
     precision = choose_precision(settings, device)
-    networks = load_networks(cell.base, device=device, dtype=precision.weights)
 
-    def paint(snapshot: Snapshot) -> None:
-        began = time.monotonic()
-        with precision.autocast():
-            draft.add(snapshot, _paint(networks, cell))
-        seconds["painting"] += time.monotonic() - began
+    def fresh() -> Networks:
+        return load_networks(cell.base, device=device, dtype=precision.weights)
 
+    def paint(networks: Networks, places: Sequence[int]) -> list[list[Image.Image]]:
+        with clock.spent_on("painting"), precision.autocast():
+            return _paint(networks, cell, places)
+
+    teach = _in_adapters if cell.speakers else _in_sequence
+    for snapshot, pictures in teach(cell, class_folder, fresh, paint, clock):
+        draft.add(snapshot, pictures)
+    draft.finish(
+        clock.seconds,
+        {
+            "device": device.type,
+            "threads": torch.get_num_threads(),
+            "python": platform.python_version(),
+            **{name: version(name) for name in ("torch", "diffusers", "transformers", "peft")},
+        },
+    )
+
+
+def _in_sequence(
+    cell: Cell, class_folder: Path, fresh: Callable[[], Networks], paint: Painter, clock: _Clock
+) -> Iterator[tuple[Snapshot, list[list[Image.Image]]]]:
+    """One model; each lesson begins with what the one before left."""
+    networks, everything = fresh(), range(len(cell.prompts))
     if not cell.lessons:
-        paint(Snapshot(lesson=0, step=0))
+        yield Snapshot(lesson=0, step=0), paint(networks, everything)
     for number, lesson in enumerate(cell.lessons):
         if number:
             absorb_adapter(networks)
-        began, painted = time.monotonic(), seconds["painting"]
         since: list[Step] = []
-        for step in _train(networks, cell, lesson, class_folder):
+        steps = _train(networks, cell, lesson, class_folder)
+        while step := clock.next(steps):
             since.append(step)
             if step.step in lesson.marks:
-                paint(_snapshot(number, since))
+                yield _snapshot(number, since), paint(networks, everything)
                 since = []
-        spent = time.monotonic() - began
-        seconds["training"] += spent - (seconds["painting"] - painted)
-    machine = {
-        "device": device.type,
-        "threads": torch.get_num_threads(),
-        "python": platform.python_version(),
-        **{name: version(name) for name in ("torch", "diffusers", "transformers", "peft")},
-    }
-    draft.finish(seconds, machine)
+
+
+def _in_adapters(
+    cell: Cell, class_folder: Path, fresh: Callable[[], Networks], paint: Painter, clock: _Clock
+) -> Iterator[tuple[Snapshot, list[list[Image.Image]]]]:
+    """Every lesson begins with the base and leaves an adapter; one base wears them in turns."""
+    host, snapshot = fresh(), None
+    worn: list[Worn] = []
+    for number, lesson in enumerate(cell.lessons):
+        networks = fresh()
+        since: list[Step] = []
+        steps = _train(networks, cell, lesson, class_folder)
+        while step := clock.next(steps):
+            since.append(step)
+        worn.append(Worn.off(networks, lesson.config))
+        speaking = [min(speaker, number) for speaker in cell.speakers]
+        rows: dict[int, list[Image.Image]] = {}
+        for speaker in sorted(set(speaking)):
+            places = [place for place, one in enumerate(speaking) if one == speaker]
+            with worn[speaker].on(host):
+                rows |= zip(places, paint(host, places), strict=True)
+        snapshot = _snapshot(number, since)
+        yield snapshot, [rows[place] for place in range(len(speaking))]
+    if snapshot:
+        with Worn.combined(worn).on(host):
+            pictures = paint(host, range(len(cell.prompts)))
+        yield Snapshot(lesson=len(worn), step=snapshot.step), pictures
 
 
 def _train(networks: Networks, cell: Cell, lesson: Lesson, class_folder: Path) -> Iterator[Step]:
     images = [load_photo(path).image for path in lesson.pictures]
-    kept: list[Image.Image] = []
+    kept: dict[str, list[Image.Image]] = {}
     if lesson.config.with_prior_preservation:
         # The bare base's, also for a later lesson: the class as it was before any of them.
         bare = networks if lesson is cell.lessons[0] else load_networks(
             cell.base, device=networks.device, dtype=networks.dtype
         )  # fmt: skip
-        kept = class_images(bare, lesson.config, cell.base, folder=class_folder)
-    return train(networks, lesson.config, images, kept)
+        for words in [lesson.config.class_prompt, *(one.class_prompt for one in lesson.others)]:
+            config = lesson.config.replace(class_prompt=words)
+            kept[words] = class_images(bare, config, cell.base, folder=class_folder)
+    others = [
+        Subject(
+            images=[load_photo(path).image for path in one.pictures],
+            concept_prompt=one.instance_prompt,
+            class_prompt=one.class_prompt,
+            class_images=kept.get(one.class_prompt, ()),
+        )
+        for one in lesson.others
+    ]
+    class_pictures = kept.get(lesson.config.class_prompt, ())
+    return train(networks, lesson.config, images, class_pictures, others=others)
 
 
 def _snapshot(lesson: int, since: list[Step]) -> Snapshot:
@@ -106,13 +176,13 @@ def _snapshot(lesson: int, since: list[Step]) -> Snapshot:
     )
 
 
-def _paint(networks: Networks, cell: Cell) -> list[list[Image.Image]]:
+def _paint(networks: Networks, cell: Cell, places: Sequence[int]) -> list[list[Image.Image]]:
     sampling = cell.sampling
     noises = range(sampling.noise, sampling.noise + cell.pictures)
     rows = []
     with _at_rest(networks), quiet():
         pipe = painting_pipeline(networks)
-        for prompt in cell.prompts:
+        for prompt in (cell.prompts[place] for place in places):
             row: list[Image.Image] = []
             for start in range(0, cell.pictures, BATCH):
                 row += paint_batch(

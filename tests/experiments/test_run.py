@@ -209,7 +209,7 @@ def test_full_fine_tuning_and_sequences_run_and_forgetting_is_measured(
     cat = Subject.read(write_subject(tmp_path / "riobugger", "blue", "cat", "riobugger"))
     full = {"batch_size": 1, "method": "full", "learning_rate": 1e-4}
     sweep = make_sweep(
-        subjects=(subject, cat), in_sequence=True, seeds=(0,), prompts=WORDS[:1], steps=(2,),
+        subjects=(subject, cat), taught="in sequence", seeds=(0,), prompts=WORDS[:1], steps=(2,),
         variants=(Variant(name="lora", changes=SHORT), Variant(name="full", changes=full)),
     )  # fmt: skip
     store = Store(folder=tmp_path / "store")
@@ -222,6 +222,51 @@ def test_full_fine_tuning_and_sequences_run_and_forgetting_is_measured(
     prompt = tuned.prompts[0]
     first, second = (tuned.paths(lesson, 2, prompt)[0].read_bytes() for lesson in (0, 1))
     assert first != second
+
+
+QUICK = {**SHORT, "learning_rate": 0.01}
+
+
+def test_a_swapped_adapter_forgets_nothing_and_worn_together_they_are_another_model(
+    make_sweep: Make, subject: Subject, tmp_path: Path
+) -> None:
+    cat = Subject.read(write_subject(tmp_path / "riobugger", "blue", "cat", "riobugger"))
+    words = {"learned_tokens": 1, "token_learning_rate": 0.01}
+    sweep = make_sweep(
+        subjects=(subject, cat), taught="in adapters", seeds=(0,), prompts=WORDS[:1], steps=(2,),
+        variants=(Variant(name="lora", changes={**QUICK, **words}),),
+    )  # fmt: skip
+    store = Store(folder=tmp_path / "store")
+    results = run_sweep(sweep, store, runner=here(store))
+    tuned = results[sweep.trials[-1].cell.hash]
+    first, second = tuned.prompts
+    bare = results[sweep.trials[0].cell.hash].paths(0, 0, first)[0].read_bytes()
+
+    def picture(lesson: int, prompt: str) -> bytes:
+        return tuned.paths(lesson, 2, prompt)[0].read_bytes()
+
+    assert picture(0, first) == picture(1, first), "swapped in again it paints the same"
+    assert picture(2, first) != picture(0, first) != bare
+    assert picture(0, second) != picture(1, second)
+    found = measure(sweep, results, ColourJudge(), store=store.folder)
+    assert found.forgetting("lora", "subject").forgotten == {"doppler": 0.0}
+    assert found.summary.values("after") == ["", "doppler", "riobugger", "combined"]
+
+
+def test_subjects_taught_together_are_both_measured_with_class_images_of_both(
+    make_sweep: Make, subject: Subject, tmp_path: Path
+) -> None:
+    cat = Subject.read(write_subject(tmp_path / "riobugger", "blue", "cat", "riobugger"))
+    kept = Variant(name="kept", changes={**SHORT, "with_prior_preservation": True})
+    sweep = make_sweep(subjects=(subject, cat), taught="together", seeds=(0,), prompts=WORDS[:1],
+                       steps=(1,), variants=(kept,))  # fmt: skip
+    store = Store(folder=tmp_path / "store")
+    found = measure(sweep, run_sweep(sweep, store, runner=here(store)), ColourJudge(),
+                    store=store.folder)  # fmt: skip
+    rows = found.summary.where(metric="subject_fidelity", step=2)
+    assert rows.values("subject") == ["doppler", "riobugger"]
+    assert rows.values("after") == ["doppler and riobugger"]
+    assert len(list(store.class_images.iterdir())) == 2
 
 
 @pytest.mark.slow

@@ -10,7 +10,15 @@ from pathlib import Path
 import pytest
 
 from helpers.errors import ConfigError, ExperimentError
-from helpers.experiments.sweep import FOUR_PROMPTS, Prompt, Subject, Sweep, Variant
+from helpers.experiments.sweep import (
+    COMBINED,
+    FOUR_PROMPTS,
+    TAUGHT,
+    Prompt,
+    Subject,
+    Sweep,
+    Variant,
+)
 from helpers.settings import ROOT
 from tests.experiments.colours import plain
 from tests.experiments.conftest import SHORT, write_subject
@@ -97,14 +105,41 @@ def test_a_sequence_teaches_one_model_and_asks_for_every_subject(
     make_sweep: Make, subject: Subject, tmp_path: Path
 ) -> None:
     cat = Subject.read(write_subject(tmp_path / "riobugger", "blue", "cat", "riobugger"))
-    sweep = make_sweep(subjects=(subject, cat), in_sequence=True, seeds=(0,))
+    sweep = make_sweep(subjects=(subject, cat), taught="in sequence", seeds=(0,))
     base, tuned = sweep.trials
     assert tuned.cell.snapshots == ((0, 1), (0, 2), (1, 1), (1, 2))
     assert base.cell.prompts == tuned.cell.prompts
     assert "a photo of a riobugger cat" in base.cell.prompts
     assert base.cell.prompts.count("a photo of a cat") == 1
-    other_order = make_sweep(subjects=(cat, subject), in_sequence=True, seeds=(0,))
+    other_order = make_sweep(subjects=(cat, subject), taught="in sequence", seeds=(0,))
     assert hashes(other_order)[1] != tuned.cell.hash
+
+
+def test_subjects_taught_together_share_one_training_of_all_their_steps(
+    make_sweep: Make, subject: Subject, tmp_path: Path
+) -> None:
+    cat = Subject.read(write_subject(tmp_path / "riobugger", "blue", "cat", "riobugger"))
+    _, tuned = make_sweep(subjects=(subject, cat), taught="together", seeds=(0,)).trials
+    (lesson,) = tuned.cell.lessons
+    assert tuned.cell.snapshots == ((0, 2), (0, 4))
+    assert lesson.config.n_steps == 4
+    assert [one.instance_prompt for one in lesson.others] == [cat.instance_prompt]
+    assert tuned.after(0) == f"{subject.name} and {cat.name}"
+
+
+def test_every_way_of_teaching_is_a_cell_of_its_own(
+    make_sweep: Make, subject: Subject, tmp_path: Path
+) -> None:
+    cat = Subject.read(write_subject(tmp_path / "riobugger", "blue", "cat", "riobugger"))
+    kept = {"variants": (Variant(name="plain", changes={"learned_tokens": 0}),), "seeds": (0,)}
+    found = [
+        make_sweep(subjects=(subject, cat), taught=way, **kept).trials[-1] for way in TAUGHT
+    ]  # fmt: skip
+    assert len({trial.cell.hash for trial in found}) == len(TAUGHT)
+    adapters = found[TAUGHT.index("in adapters")]
+    assert [adapters.after(lesson) for lesson, _ in adapters.cell.snapshots] == [
+        subject.name, cat.name, COMBINED,
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize(("changes", "why"), [
@@ -112,6 +147,9 @@ def test_a_sequence_teaches_one_model_and_asks_for_every_subject(
     ({"seeds": (1, 1)}, "seeds of the sweep names something twice"),
     ({"steps": (0, 5)}, "step 0, the base, is always painted"),
     ({"pictures": 0}, "less than one"),
+    ({"taught": "at random"}, "cannot be taught"),
+    ({"taught": "in adapters", "variants": (Variant(name="full", changes={"method": "full"}),)},
+     "makes no adapters"),
 ])  # fmt: skip
 def test_impossible_sweeps_are_refused(make_sweep: Make, changes: dict, why: str) -> None:
     with pytest.raises(ExperimentError, match=f"(?i){why}"):
