@@ -17,5 +17,6 @@ runner        worker processes that do cells
 run           a whole sweep, with progress
 measure       from pictures to tidy tables
 tidy          those tables, as CSV and parquet
+effects       differences between arms, paired, and verdicts on them
 charts        curves, grids, the forgetting matrix as figures
 """

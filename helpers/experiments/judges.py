@@ -68,6 +68,53 @@ def open_judge(path: Path = JUDGE) -> PocketJudge:
     return Judge.load(path)
 
 
+class Remembering:
+    """A judge that looks at each picture once, until it is told to forget it.
+
+    Pictures are known as objects: whoever opens a file again shows it another one.
+    """
+
+    def __init__(self, judge: PocketJudge) -> None:
+        self._judge = judge
+        self._seen: dict[tuple[int, str], tuple[Image.Image, Any]] = {}
+
+    def embed(self, pictures: Pictures) -> torch.Tensor:
+        """As the judge does."""
+        return self._rows("", pictures, self._judge.embed)
+
+    def agree(self, pictures: Pictures, prompts: Sequence[str]) -> torch.Tensor:
+        """As the judge does."""
+        import torch
+
+        columns = [
+            self._rows(one, pictures, lambda some, one=one: self._judge.agree(some, [one])[:, 0])
+            for one in prompts
+        ]
+        return torch.stack(columns, 1)
+
+    def read(self, pictures: Pictures) -> dict[str, list[str]]:
+        """As the judge does, each time anew."""
+        return self._judge.read(pictures)
+
+    def stages(self, pictures: Pictures) -> list[torch.Tensor]:
+        """As the judge does, each time anew."""
+        return self._judge.stages(pictures)
+
+    def forget(self, pictures: Pictures) -> None:
+        """Let go of these pictures."""
+        gone = {id(one) for one in pictures}
+        self._seen = {key: kept for key, kept in self._seen.items() if key[0] not in gone}
+
+    def _rows(self, what: str, pictures: Pictures, look: Any) -> torch.Tensor:
+        import torch
+
+        fresh = [one for one in pictures if (id(one), what) not in self._seen]
+        if fresh:
+            for one, row in zip(fresh, look(fresh), strict=True):
+                self._seen[id(one), what] = (one, row)
+        return torch.stack([self._seen[id(one), what][1] for one in pictures])
+
+
 def require(pictures: Sequence[Any], what: str, least: int = 1) -> None:
     """Raise ``ExperimentError`` unless there are at least ``least`` pictures."""
     if len(pictures) < least:

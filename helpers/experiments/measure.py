@@ -15,7 +15,7 @@ from helpers.errors import ExperimentError
 from helpers.experiments.controls import held_out_control
 from helpers.experiments.forgetting import Forgetting
 from helpers.experiments.intervals import Interval, bootstrap
-from helpers.experiments.judges import PocketJudge
+from helpers.experiments.judges import PocketJudge, Remembering
 from helpers.experiments.metrics import agreement, attribute_hits, drifts, nearest_gaps
 from helpers.experiments.perceptual import diversity_interval, perceptual_distances
 from helpers.experiments.similarity import likeness
@@ -104,6 +104,7 @@ def measure(
     pictures are copies of its training pictures: its numbers would say nothing.
     """
     real = {one.name: _Real(one) for one in sweep.subjects}
+    looking, bare_images = Remembering(judge), dict[tuple[str, str], list[Image.Image]]()
     records: list[dict[str, Any]] = []
     distances: dict[tuple[Any, ...], np.ndarray] = {}
     for trial, subject, prompt, snapshot in _pictures_of(sweep):
@@ -114,6 +115,8 @@ def measure(
         text = prompt.of(subject)
         result, bare = results[trial.cell.hash], results[base.cell.hash]
         images = result.images(*snapshot, text)
+        if (bare.hash, text) not in bare_images:
+            bare_images[bare.hash, text] = bare.images(0, 0, text)
         label = {
             "subject": subject.name,
             "variant": trial.variant.name,
@@ -124,8 +127,9 @@ def measure(
             "about": prompt.about,
         }
         columns = _score(
-            judge, prompt, subject, real[subject.name], images, bare.images(0, 0, text)
+            looking, prompt, subject, real[subject.name], images, bare_images[bare.hash, text]
         )
+        looking.forget(images)
         for number, path in enumerate(result.paths(*snapshot, text)):
             found = {name: column[number] for name, column in columns.items()}
             place = {"picture": number, "file": path.relative_to(store).as_posix()}
