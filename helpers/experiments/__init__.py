@@ -19,4 +19,9 @@ measure       from pictures to tidy tables
 tidy          those tables, as CSV and parquet
 effects       differences between arms, paired, and verdicts on them
 charts        curves, grids, the forgetting matrix as figures
+plans         variants, prompts and panels that notebooks and bench share
+stopping      where to stop: several signs beside one's own
+prior_effect  prior preservation on against off, beside DreamBooth's table
+effect_chart  differences beside published ones as a figure
+ways          every way of teaching two subjects, side by side
 """

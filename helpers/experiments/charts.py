@@ -61,17 +61,22 @@ PANELS = (
 def curves(
     summary: Tidy, *, subject: str | None = None, after: str | None = None,
     panels: Sequence[Panel] = PANELS, stop: int | None = None, title: str = "",
+    lines: str = "variant",
 ) -> Figure:  # fmt: skip
     """Each panel's metric by step, a line for each variant, its interval as a band.
 
-    Step 0 is the base. ``stop`` marks a step, such as the one a learner would stop at. Of a sweep
-    in sequence, ``after`` names the lesson to draw. Panels for which nothing was measured are left
-    out. Raises ``ExperimentError`` if that is all of them, and when the table has several subjects
-    or lessons and none is named.
+    With ``lines="subject"`` the lines are those of the subjects of one variant. Step 0 is the base.
+    ``stop`` marks a step, such as the one a learner would stop at. Of a sweep in sequence,
+    ``after`` names the lesson to draw. Panels for which nothing was measured are left out. Raises
+    ``ExperimentError`` if that is all of them, and when the table has several subjects or lessons
+    and none is named.
     """
     from matplotlib.figure import Figure
 
-    rows = _of_lesson(summary.where(subject=_the_one(summary, subject)), after)
+    if lines == "subject":
+        rows = _of_lesson(summary, after, several=True)
+    else:
+        rows = _of_lesson(summary.where(subject=_the_one(summary, subject)), after)
     found = [(one, rows.where(metric=one.metric, prompt=one.prompt)) for one in panels]
     found = [(panel, part) for panel, part in found if len(part)]
     if not found:
@@ -85,7 +90,7 @@ def curves(
     figure = Figure(figsize=(3.7 * across, 2.75 * down + 0.5), layout="constrained")
     grid_of = np.atleast_1d(figure.subplots(down, across)).ravel()
     for axes, (panel, part) in zip(grid_of, found, strict=False):
-        _panel(axes, panel, part, stop)
+        _panel(axes, panel, part, stop, lines)
     for axes in grid_of[len(found) :]:
         axes.set_visible(False)
     handles, names = grid_of[0].get_legend_handles_labels()
@@ -97,11 +102,10 @@ def curves(
     return figure
 
 
-def _panel(axes: Any, panel: Panel, rows: Tidy, stop: int | None) -> None:
+def _panel(axes: Any, panel: Panel, rows: Tidy, stop: int | None, lines: str) -> None:
     steps = sorted(rows.values("step"))
-    variants = rows.values("variant")
-    for place, variant in enumerate(variants):
-        points = sorted(rows.where(variant=variant).records(), key=lambda row: row["step"])
+    for place, name in enumerate(rows.values(lines)):
+        points = sorted(rows.where(**{lines: name}).records(), key=lambda row: row["step"])
         x = [row["step"] for row in points]
         colour = COLOURS[place % len(COLOURS)]
         axes.fill_between(
@@ -110,7 +114,7 @@ def _panel(axes: Any, panel: Panel, rows: Tidy, stop: int | None) -> None:
         )  # fmt: skip
         axes.plot(
             x, [row["value"] for row in points], color=colour, linewidth=1.8, markersize=4,
-            marker=MARKERS[place % len(MARKERS)], label=variant,
+            marker=MARKERS[place % len(MARKERS)], label=name,
         )  # fmt: skip
     if stop is not None:
         axes.axvline(stop, color=GREY, linewidth=1, linestyle="--")
@@ -124,8 +128,8 @@ def _panel(axes: Any, panel: Panel, rows: Tidy, stop: int | None) -> None:
     axes.tick_params(axis="y", labelsize=8)
     axes.set_title(panel.question, fontsize=10, loc="left")
     metric = panel.metric.replace("_", " ")
-    name = metric.upper() if metric in ("pres", "div") else metric
-    axes.set_ylabel(f"{name}\n({panel.better})" if panel.better else name, fontsize=8)
+    shown = metric.upper() if metric in ("pres", "div") else metric
+    axes.set_ylabel(f"{shown}\n({panel.better})" if panel.better else shown, fontsize=8)
     axes.spines[["top", "right"]].set_visible(False)
 
 
@@ -215,7 +219,9 @@ def _the_one(table: Tidy, subject: str | None) -> str:
     return found
 
 
-def _of_lesson(rows: Tidy, after: str | None) -> Tidy:
+def _of_lesson(rows: Tidy, after: str | None, *, several: bool = False) -> Tidy:
+    if several and after is None:
+        return rows
     lessons = [one for one in rows.values("after") if one]
     if (after is None and len(lessons) > 1) or (after is not None and after not in lessons):
         raise ExperimentError(

@@ -11,7 +11,7 @@ import hashlib
 import json
 import string
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -78,6 +78,10 @@ class Subject:
             heldout=_pictures(folder / "heldout"),
             **prompts,
         )
+
+    def replace(self, **changes: Any) -> Subject:
+        """A copy with changes."""
+        return replace(self, **changes)
 
     def words(self) -> dict[str, str]:
         """``subject`` ("a <<TOK>> dog") and ``class`` ("a dog"), for the templates of prompts."""
@@ -313,6 +317,10 @@ class Sweep:
                 "step 0, the base, is always painted",
                 "use 1 or more",
             )
+
+    def replace(self, **changes: Any) -> Sweep:
+        """A copy with changes. Raises ``ExperimentError``."""
+        return replace(self, **changes)
 
     @cached_property
     def trials(self) -> tuple[Trial, ...]:

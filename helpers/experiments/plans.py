@@ -1,0 +1,52 @@
+"""What the notebooks and the bench have in common: ways to train, prompts, and panels.
+
+JumpStart's documented rate, 2e-6, is for full fine-tuning of a base of 865 million weights. The
+pocket base has fifty times fewer and needs larger steps: its recipe's rate for adapters, and ten
+times the course's usual one where all weights move.
+"""
+
+from __future__ import annotations
+
+from helpers.bases import BaseModel
+from helpers.experiments.charts import PANELS, Panel
+from helpers.experiments.sweep import FOUR_PROMPTS, Variant
+from helpers.tuning.config import FineTuneConfig
+
+POCKET_FULL_RATE = 1e-4
+
+LORA = Variant(name="LoRA")
+FULL = Variant(name="full", changes={"method": "full", "learning_rate": POCKET_FULL_RATE})
+OFF = Variant(name="off")
+ON = Variant(name="on", changes={"with_prior_preservation": True})
+PLAIN = Variant(name="LoRA", changes={"learned_tokens": 0})
+"""No word is learned beside the adapter, so that all ways of teaching have the same means."""
+
+SUBJECT, BEACH, CLASS, CAT = FOUR_PROMPTS
+
+PRIOR_PANELS = (
+    *(panel for panel in PANELS if panel.prompt in ("subject", "class")
+      and panel.metric != "memorisation_gap"),
+    Panel(question="Does it still say what was asked?", metric="prompt_fidelity",
+          prompt="on the beach", better="higher agrees more"),
+)  # fmt: skip
+"""Those of DreamBooth's Table 3: fidelity, PRES, DIV, prompt fidelity."""
+
+
+def watched(variant: Variant, *, photos: int = 2, every: int = 50) -> Variant:
+    """The same with some of the photos put aside: the loss on them is measured on the way."""
+    aside = {"heldout_images": photos, "heldout_every": every}
+    return Variant(name=variant.name, changes={**variant.changes, **aside})
+
+
+def at_rate(base: BaseModel, factor: float) -> Variant:
+    """LoRA at ``factor`` times the base's usual rate, that of the learned word included."""
+    usual = FineTuneConfig.for_base(base)
+    return Variant(
+        name=f"rate x{factor:g}" if factor != 1 else LORA.name,
+        changes={
+            "learning_rate": usual.learning_rate * factor,
+            "token_learning_rate": usual.token_learning_rate * factor,
+        }
+        if factor != 1
+        else {},
+    )
