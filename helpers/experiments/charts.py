@@ -5,7 +5,7 @@ All take the tidy tables of ``measure`` and return a figure or a picture, to sho
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -178,6 +178,25 @@ def picture_grid(
         labels.insert(0, "instance images")
     heads = [prompt if not number else "" for prompt, number in columns]
     return grid(lines, labels, heads, tile=tile)
+
+
+def arm_grid(
+    pictures: Tidy, store: Path, arms: Mapping[str, Mapping[str, Any]], *, count: int = 8,
+    tile: int = 112,
+) -> Image.Image:  # fmt: skip
+    """A row for each arm, ``count`` pictures across, each column from one noise.
+
+    ``arms`` are columns of the table by the row's label, such as ``{"off": {"variant": "off",
+    "step": 400, "prompt": "class"}}``. Raises ``ExperimentError`` when nothing fits one of them.
+    """
+    lines = []
+    for label, arm in arms.items():
+        rows = sorted(pictures.where(**arm).records(), key=lambda row: row["picture"])
+        chosen = [row for row in rows if row["seed"] == rows[0]["seed"]][:count]
+        if not chosen:
+            raise ExperimentError(f"there are no pictures of {label}", "", "name it as the table")
+        lines.append([Image.open(store / row["file"]) for row in chosen])
+    return grid(lines, list(arms), tile=tile)
 
 
 def forgetting_chart(found: Forgetting, *, title: str = "") -> Figure:

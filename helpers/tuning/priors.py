@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
@@ -31,16 +31,28 @@ def class_images(
     config: FineTuneConfig,
     base: BaseModel,
     *,
+    given: Sequence[Image.Image] = (),
     folder: Path | None = None,
     on_image: Callable[[int, int], None] | None = None,
     deadline: float | None = None,
 ) -> list[Image.Image]:
     """``config.num_class_images`` pictures of ``config.class_prompt``, painted by the bare base.
 
-    With ``folder``, a set that was painted before is used again. ``on_image`` hears how many of
-    how many are there; ``deadline`` is a time of ``time.monotonic``. ``networks`` must carry no
-    adapter yet. Raises ``TrainingError`` after the deadline.
+    The number is a minimum: pictures that are ``given`` count, all of them are kept, and only what
+    is missing is painted. With ``folder``, a set that was painted before is used again.
+    ``on_image`` hears how many of how many are there; ``deadline`` is a time of
+    ``time.monotonic``. ``networks`` must carry no adapter yet. Raises ``TrainingError`` after the
+    deadline.
     """
+    if given:
+        missing = config.num_class_images - len(given)
+        if missing <= 0:
+            return list(given)
+        painted = class_images(
+            networks, config.replace(num_class_images=missing), base,
+            folder=folder, on_image=on_image, deadline=deadline,
+        )  # fmt: skip
+        return [*given, *painted]
     known = _identity(config, base)
     file = Path(folder) / set_name(config, base) if folder is not None else None
     if file is not None and (kept := _read(file, known)) is not None:

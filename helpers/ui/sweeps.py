@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from helpers.experiments.charts import curves, picture_grid
+from helpers.experiments.charts import arm_grid, curves, picture_grid
 from helpers.experiments.judges import PocketJudge, open_judge
 from helpers.experiments.measure import Measured, measure
 from helpers.experiments.run import run_sweep
@@ -42,6 +42,10 @@ class Finished:
     def grid(self, **how: Any) -> Picture:
         """``charts.picture_grid``."""
         return picture_grid(self.measured.pictures, self.folder, **how)
+
+    def arms(self, arms: Mapping[str, Mapping[str, Any]], **how: Any) -> Picture:
+        """``charts.arm_grid``."""
+        return arm_grid(self.measured.pictures, self.folder, arms, **how)
 
 
 def work_through(

@@ -191,3 +191,19 @@ def test_the_deadline_holds_while_class_images_are_painted(
     with pytest.raises(TrainingError, match="0 of 2 class images"):
         class_images(load_networks(tiny), settings(), tiny, folder=tmp_path, deadline=late)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(("given_count", "painted"), [(0, 3), (2, 1), (3, 0), (5, 0)])
+def test_given_class_images_count_and_only_missing_ones_are_painted(
+    tiny: BaseModel, given_count: int, painted: int, tmp_path: Path
+) -> None:
+    config = FineTuneConfig.for_base(tiny, num_class_images=3, class_image_steps=1)
+    own = [Image.new("RGB", (80, 60), (place, 0, 0)) for place in range(given_count)]
+    heard: list[tuple[int, int]] = []
+    found = class_images(
+        load_networks(tiny), config, tiny, given=own, folder=tmp_path,
+        on_image=lambda *done: heard.append(done),
+    )  # fmt: skip
+    assert found[:given_count] == own
+    assert len(found) == max(3, given_count) == given_count + painted
+    assert (heard[-1] if heard else (0, 0)) == (painted, painted)
