@@ -116,6 +116,12 @@ PERMISSIONS: tuple[Permission, ...] = (
             "endpoint/{EndpointName}, UpdateEndpoint endpoint-config/{EndpointConfigName}",
             "new instances, which have forgotten an avatar",
         ),
+        (
+            "CreateTrainingJob",
+            "training-job/{TrainingJobName}, AddTags training-job/{TrainingJobName}, "
+            "iam:PassRole {RoleArn}",
+            "fine-tune as a job",
+        ),
         ("AddTags", "{ResourceArn}", "move an endpoint's expiry"),
         ("ListTags", "{ResourceArn}", "read an endpoint's expiry"),
         ("DescribeEndpoint", "endpoint/{EndpointName}", _LOOK),
@@ -173,6 +179,11 @@ PERMISSIONS: tuple[Permission, ...] = (
         LEARNER,
         "logs",
         ("FilterLogEvents", "log-group:{logGroupName}:*", "what a container wrote"),
+        (
+            "GetLogEvents",
+            "log-group:{logGroupName}:log-stream:{logStreamName}",
+            "what a training job wrote, its own stream alone",
+        ),
         ("DescribeLogGroups", "*", _FIND),
         ("DescribeLogStreams", "log-group:{logGroupName}:*", _FIND),
         ("DeleteLogGroup", "log-group:{logGroupName}:*", _END),

@@ -7,6 +7,7 @@ laid beside the code in S3, from where SageMaker takes both without packing or u
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 DOOR = ROOT / "training_service"
 ENTRIES = ("helpers.startup", "helpers.tuning.service")
+JOB_ENTRIES = ("helpers.startup", "helpers.tuning.train_job")
 LONGEST = 3600
 """SageMaker's largest ``InvocationTimeoutSeconds``."""
 
@@ -67,19 +69,42 @@ def stage_training_service(
 
     code = _code(staging_s3_uri, timeout_s, wheels)
     s3 = cloud.client("s3")
-    digest = hashlib.sha256(read_manifest(s3, base_uri)["hash"].encode())
-    sums = {}
+    content, sums = _sums(code, read_manifest(s3, base_uri)["hash"])
+    prefix = cloud.uri("models", f"tuning-{content}") + "/"
+    ledger.planned("s3-prefix", prefix)
+    copy_base(s3, base_uri, f"{prefix}base")
+    for name, one in code.items():
+        put_file(s3, f"{prefix}{name}", one, sums[name])
+    ledger.created("s3-prefix", prefix)
+    return prefix
+
+
+def stage_training_code(cloud: Cloud, ledger: Ledger, *, wheels: Path | None = None) -> str:
+    """Lay the code of training jobs in S3; returns its prefix, the channel ``code`` of a job.
+
+    ``wheels`` is a folder that ``helpers.wheels.vendor_wheels`` filled: a job with network
+    isolation cannot install anything else. Raises ``SetupError`` for a folder without wheels.
+    """
+    from helpers.bases.store import put_file
+
+    code = {"train.py": DOOR / "train.py", **_packages(wheels), **helper_files(*JOB_ENTRIES)}
+    content, sums = _sums(code)
+    prefix = cloud.uri("models", f"training-{content}") + "/"
+    ledger.planned("s3-prefix", prefix)
+    for name, one in code.items():
+        put_file(cloud.client("s3"), f"{prefix}{name}", one, sums[name])
+    ledger.created("s3-prefix", prefix)
+    return prefix
+
+
+def _sums(code: Mapping[str, Path | bytes], known: str = "") -> tuple[str, dict[str, str]]:
+    """What a prefix is named by, and the SHA-256 of each of its files."""
+    digest, sums = hashlib.sha256(known.encode()), {}
     for name, content in sorted(code.items()):
         data = content if isinstance(content, bytes) else content.read_bytes()
         sums[name] = hashlib.sha256(data).hexdigest()
         digest.update(f"{name}\0{sums[name]}\n".encode())
-    prefix = cloud.uri("models", f"tuning-{digest.hexdigest()[:16]}") + "/"
-    ledger.planned("s3-prefix", prefix)
-    copy_base(s3, base_uri, f"{prefix}base")
-    for name, content in code.items():
-        put_file(s3, f"{prefix}{name}", content, sums[name])
-    ledger.created("s3-prefix", prefix)
-    return prefix
+    return digest.hexdigest()[:16], sums
 
 
 def _code(staging_s3_uri: str, timeout_s: int, wheels: Path | None) -> dict[str, Path | bytes]:
@@ -94,13 +119,17 @@ def _code(staging_s3_uri: str, timeout_s: int, wheels: Path | None) -> dict[str,
     properties = (DOOR / "serving.properties").read_text(encoding="utf-8")
     for name, value in {"staging_s3_uri": address, "timeout_s": str(timeout_s)}.items():
         properties = properties.replace(f"@{name}@", value)
-    members: dict[str, Path | bytes] = {
+    return {
         "serving.properties": properties.encode(),
         "model.py": DOOR / "model.py",
-        "requirements.txt": DOOR / "requirements.txt",
+        **_packages(wheels),
         **helper_files(*ENTRIES),
     }
-    if wheels is not None:
-        members["requirements.txt"] = locked(wheels).encode()
-        members |= {f"{FOLDER}/{wheel.name}": wheel for wheel in wheels.glob("*.whl")}
-    return members
+
+
+def _packages(wheels: Path | None) -> dict[str, Path | bytes]:
+    """What the container installs: by name, or the wheels themselves."""
+    if wheels is None:
+        return {"requirements.txt": DOOR / "requirements.txt"}
+    files: dict[str, Path | bytes] = {"requirements.txt": locked(wheels).encode()}
+    return files | {f"{FOLDER}/{wheel.name}": wheel for wheel in wheels.glob("*.whl")}

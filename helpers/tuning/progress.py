@@ -5,8 +5,13 @@ from __future__ import annotations
 import hashlib
 import math
 import re
-from collections.abc import Iterable, Iterator
+import time
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from helpers.tuning.loop import Step
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,3 +104,38 @@ def read_progress(lines: Iterable[str], job: str | None = None) -> Iterator[Prog
         progress = parse_progress(line)
         if progress and name in (None, progress.job):
             yield progress
+
+
+class Teller:
+    """Writes progress lines: a hundred for a stage at most, and one for each measurement."""
+
+    def __init__(self, job: str, log: Callable[[str], None]) -> None:
+        self._job, self._log, self._began = job_name(job), log, time.monotonic()
+
+    def class_image(self, done: int, total: int) -> None:
+        self._tell("class-images", done, total)
+
+    def step(self, step: Step) -> None:
+        every = max(step.total // 100, 1)
+        measured = step.held_out_loss is not None
+        if measured or step.step % every == 0 or step.step in (1, step.total):
+            self._tell(
+                "step",
+                step.step,
+                step.total,
+                loss=step.loss,
+                instance_loss=step.instance_loss,
+                prior_loss=step.prior_loss,
+                held_out_loss=step.held_out_loss,
+            )
+
+    def _tell(self, stage: str, done: int, total: int, **losses: float | None) -> None:
+        progress = Progress(
+            job=self._job,
+            stage=stage,
+            done=done,
+            total=total,
+            seconds=time.monotonic() - self._began,
+            **losses,
+        )
+        self._log(format_progress(progress))

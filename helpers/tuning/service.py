@@ -25,8 +25,7 @@ from helpers.s3 import split_uri
 from helpers.tuning.adapter import pack_adapter
 from helpers.tuning.config import FineTuneConfig
 from helpers.tuning.fine_tune import fine_tune
-from helpers.tuning.loop import Step
-from helpers.tuning.progress import Progress, format_progress, job_name
+from helpers.tuning.progress import Teller, job_name
 from helpers.tuning.shelf import BaseShelf
 
 MARGIN_S = 60
@@ -64,7 +63,7 @@ def run_job(
     prepared = prepare(
         given.photos, size=config.resolution, face=config.face_preprocessing, seed=config.seed
     )
-    teller = _Teller(inference_id, log)
+    teller = Teller(inference_id, log)
     work.mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix=f"job-{os.getpid()}-", dir=work))
     try:
@@ -158,38 +157,3 @@ def _alive(process: int) -> bool:
     except PermissionError:
         pass
     return True
-
-
-class _Teller:
-    """Writes progress lines: a hundred for a stage at most, and one for each measurement."""
-
-    def __init__(self, job: str, log: Callable[[str], None]) -> None:
-        self._job, self._log, self._began = job_name(job), log, time.monotonic()
-
-    def class_image(self, done: int, total: int) -> None:
-        self._tell("class-images", done, total)
-
-    def step(self, step: Step) -> None:
-        every = max(step.total // 100, 1)
-        measured = step.held_out_loss is not None
-        if measured or step.step % every == 0 or step.step in (1, step.total):
-            self._tell(
-                "step",
-                step.step,
-                step.total,
-                loss=step.loss,
-                instance_loss=step.instance_loss,
-                prior_loss=step.prior_loss,
-                held_out_loss=step.held_out_loss,
-            )
-
-    def _tell(self, stage: str, done: int, total: int, **losses: float | None) -> None:
-        progress = Progress(
-            job=self._job,
-            stage=stage,
-            done=done,
-            total=total,
-            seconds=time.monotonic() - self._began,
-            **losses,
-        )
-        self._log(format_progress(progress))

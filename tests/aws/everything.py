@@ -23,10 +23,13 @@ from helpers.cloud.renew import renew_instances
 from helpers.cloud.serving_image import build_serving_image
 from helpers.cloud.session import Cloud, open_cloud
 from helpers.cloud.topics import create_topics
+from helpers.cloud.training_jobs import follow as follow_training
+from helpers.cloud.training_jobs import look, stop_training
 from helpers.errors import CourseError
 from helpers.hosting.client import AvatarClient
 from helpers.settings import ROOT
 from helpers.tuning.package import stage_training_service
+from tests.cloud.accounts import start_job
 
 HANDLER = b"""
 from djl_python import Output
@@ -46,6 +49,7 @@ def main() -> None:
         build_image(cloud, ledger, Path(folder) / "repository")
         keep_base(cloud, ledger)
         fine_tune(cloud, ledger, Path(folder))
+        train(cloud, ledger, Path(folder))
     print(running(cloud, ledger))
     extend(cloud, "everything", 1)
     renew_instances(cloud, ledger, "everything")
@@ -96,6 +100,17 @@ def fine_tune(cloud: Cloud, ledger: Ledger, folder: Path) -> None:
     assert last.state == "completed", result(cloud, job)
     assert result(cloud, job) == {"bytes": request.stat().st_size}
     assert notifications(cloud, topics.queue_url)
+
+
+def train(cloud: Cloud, ledger: Ledger, folder: Path) -> None:
+    """A training job that works until it is stopped, and is left for clean-up."""
+    script = "import time; print('begun', flush=True); time.sleep(60)"
+    job = start_job(cloud, ledger, folder, script)
+    status = look(cloud, job)
+    for status in follow_training(cloud, job):
+        if any(str(line) == "begun" for line in status.lines):
+            stop_training(cloud, job)
+    assert status.state == "Stopped", status
 
 
 if __name__ == "__main__":

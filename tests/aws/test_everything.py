@@ -14,16 +14,13 @@ from tests.cloud.accounts import add_scaling_and_leftovers
 
 NOT_HERE = {
     ("iam", "GetRole"): "the stack's role is set; test_rehearsal does without",
-    ("sagemaker", "DescribeTrainingJob"): "no notebook starts a training job yet",
-    ("sagemaker", "StopTrainingJob"): "no notebook starts a training job yet",
-    ("sagemaker", "DeleteTrainingJob"): "no notebook starts a training job yet",
 }
 """Rows that this run leaves out, and why."""
 
 
 @pytest.fixture(scope="module")
 def played(account: Account) -> Played:
-    """On an account in which somebody has made what later notebooks will make."""
+    """On an account in which somebody has made what the course does not make by itself."""
     settings = Settings(fast=True, threads=1, state=account.folder / "aws", learner=LEARNER_NAME)
     instructor = replace(find_cloud(settings), bucket=account.stack.outputs["BucketName"])
     add_scaling_and_leftovers(instructor, instructor.name("everything"))

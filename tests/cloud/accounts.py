@@ -12,6 +12,7 @@ from helpers.cloud.images import djl_image
 from helpers.cloud.ledger import Ledger
 from helpers.cloud.session import Cloud
 from helpers.cloud.topics import create_topics
+from helpers.cloud.training_jobs import TrainingJob, start_training, upload_folder
 from tests.local.conftest import model_archive
 from tests.local.jobs import run
 
@@ -30,9 +31,26 @@ def full_account(cloud: Cloud, folder: Path) -> Ledger:
         success_topic=topics.success, error_topic=topics.error,
     )  # fmt: skip
     add_what_later_notebooks_make(cloud, made.endpoint)
+    start_job(cloud, ledger, folder, "import time; time.sleep(60)")
     wait_in_service(cloud, made.endpoint)
     run(cloud, made.endpoint, do="echo")
     return ledger
+
+
+def start_job(cloud: Cloud, ledger: Ledger, folder: Path, script: str, **how: Any) -> TrainingJob:
+    """A training job that runs ``script``."""
+    code = folder / "job-code"
+    code.mkdir(exist_ok=True)
+    (code / "train.py").write_text(script)
+    prefix = upload_folder(cloud, ledger, code, "models", f"code-{abs(hash(script))}")
+    settings = {
+        "name": "job",
+        "instance_type": "ml.g5.2xlarge",
+        "hyperparameters": {},
+        "max_runtime_s": 60,
+    }
+    channels = {"code": prefix}
+    return start_training(cloud, ledger, channels=channels, **{**settings, **how})
 
 
 def add_what_later_notebooks_make(cloud: Cloud, endpoint: str) -> None:
@@ -119,6 +137,7 @@ LISTINGS: dict[str, Callable[[Client], list[Any]]] = {
     "endpoints": _lists("sagemaker", "list_endpoints", "Endpoints"),
     "configurations": _lists("sagemaker", "list_endpoint_configs", "EndpointConfigs"),
     "models": _lists("sagemaker", "list_models", "Models"),
+    "training jobs": _lists("sagemaker", "list_training_jobs", "TrainingJobSummaries"),
     "scaling targets": _lists(
         _SCALING, "describe_scalable_targets", "ScalableTargets", **_SAGEMAKER
     ),

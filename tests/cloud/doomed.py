@@ -29,6 +29,7 @@ from helpers.cloud.renew import renew_instances
 from helpers.cloud.serving_image import build_serving_image
 from helpers.cloud.session import Cloud, open_cloud
 from helpers.cloud.topics import create_topics
+from tests.cloud.accounts import start_job
 from tests.local.conftest import model_archive
 
 MOMENTS = ("before", "after")
@@ -74,6 +75,11 @@ def renew(cloud: Cloud, stem: str, folder: Path) -> None:
     renew_instances(cloud, cloud.ledger(), endpoint)
 
 
+def train(cloud: Cloud, stem: str, folder: Path) -> None:
+    image = IMAGE.replace(IMAGES["fine-tuning"].name, IMAGES["training"].name)
+    start_job(cloud, cloud.ledger(), folder, "import time; time.sleep(60)", name=stem, image=image)
+
+
 def upload_much(cloud: Cloud, stem: str, folder: Path) -> None:
     large = folder / "large"
     large.write_bytes(bytes(LARGE))
@@ -98,7 +104,7 @@ def play(scene: str, stem: str, folder: Path) -> None:
     elif scene != "open":
         scenes = {
             "deploy": deploy, "photos": send_photos, "upload": upload_much, "image": build_image,
-            "renew": renew,
+            "renew": renew, "train": train,
         }  # fmt: skip
         scenes[scene](cloud, stem, folder)
 

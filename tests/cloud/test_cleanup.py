@@ -29,9 +29,6 @@ from tests.cloud.accounts import add_what_later_notebooks_make, full_account, wh
 from tests.cloud.faults import Faults
 from tests.local.conftest import HANDLER, model_archive
 
-NOT_MADE_HERE = {"training-job"}
-"""The local SageMaker runs no training jobs yet."""
-
 
 def test_clean_up_empties_the_account_and_says_so(own_cloud: Cloud, tmp_path: Path) -> None:
     ledger = full_account(own_cloud, tmp_path)
@@ -40,7 +37,7 @@ def test_clean_up_empties_the_account_and_says_so(own_cloud: Cloud, tmp_path: Pa
     report = clean_up(own_cloud, ledger, personal_data=True)
     assert report.empty and report.require_empty() is report
     assert report.price_per_hour == 1.408
-    assert {item.kind for item in report.removed} == set(KINDS) - NOT_MADE_HERE
+    assert {item.kind for item in report.removed} == set(KINDS)
     assert rehearsed.removed == report.removed
     assert "nothing is left" in str(report)
     assert what_is_left(own_cloud.client) == {}

@@ -65,6 +65,7 @@ CALLS = (
     Call(operation="CreateEndpoint", scene="deploy", listing="endpoints"),
     Call(operation="InvokeEndpointAsync", scene="photos", listing="objects", by="{stem}/output"),
     Call(operation="UpdateEndpoint", scene="renew", listing="endpoints", shown=(True, True)),
+    Call(operation="CreateTrainingJob", scene="train", listing="training jobs"),
     Call(operation="CreateRepository", scene="image", listing="repositories", by="{learner}-tri"),
     Call(operation="CreateProject", scene="image", listing="projects", by="{learner}--serving"),
     Call(operation="StartBuild", scene="image", listing="log groups", by="{learner}--serving"),

@@ -108,6 +108,7 @@ def of(learner: str) -> dict[str, Any]:
         "Prefix": f"avatar-course/{learner}/",
         "RoleName": f"avatar-{learner}--execution",
         "ExecutionRoleArn": f"arn:aws:iam::{ACCOUNT}:role/avatar-{learner}--execution",
+        "RoleArn": f"arn:aws:iam::{ACCOUNT}:role/avatar-{learner}--execution",
         "ModelName": full, "EndpointConfigName": full, "EndpointName": full,
         "TrainingJobName": full, "Name": full, "QueueName": full, "AlarmNames": [full],
         "QueueUrl": f"https://sqs.{REGION}.amazonaws.com/{ACCOUNT}/{full}",
@@ -123,7 +124,7 @@ def of(learner: str) -> dict[str, Any]:
     }  # fmt: skip
 
 
-SHARED_LOGS = {"DescribeLogStreams", "DeleteLogStream"}
+SHARED_LOGS = {"DescribeLogStreams", "DeleteLogStream", "GetLogEvents"}
 
 
 def needs(row: Permission, learner: str) -> Iterator[tuple[str, str]]:

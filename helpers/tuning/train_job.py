@@ -1,0 +1,165 @@
+"""A fine-tuning job as SageMaker runs it: JumpStart's data and hyperparameters in, a model out.
+
+``training_service/train.py`` is its thin door. Whatever goes wrong is written where SageMaker looks
+for it (``/opt/ml/output/failure``, which becomes the job's ``FailureReason``), and then no model is
+left. Checkpoints and painted class images lie in the folder that SageMaker keeps for a job on Spot
+instances, so that one that was interrupted goes on.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+import traceback
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from helpers.bases import BaseModel, open_base
+from helpers.errors import CourseError
+from helpers.tuning.checkpoint import Checkpoints
+from helpers.tuning.config import FineTuneConfig
+from helpers.tuning.fine_tune import fine_tune_model
+from helpers.tuning.jumpstart import DataSet, read_dataset, read_hyperparameters, to_config
+from helpers.tuning.networks import default_device, load_networks
+from helpers.tuning.precision import choose_precision
+from helpers.tuning.priors import class_images
+from helpers.tuning.progress import Teller
+from helpers.tuning.tuned_model import TunedModel
+
+TRAINING, BASE = "training", "model"
+"""JumpStart's names for the channels of the data set and of the model that is fine-tuned."""
+MOST_WORDS = 1000
+CHECKPOINT_STEPS = "CHECKPOINT_STEPS"
+"""The environment variable that asks for checkpoints. Each is three times the size of what is
+trained: every weight, and what the optimizer remembers of it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Container:
+    """``/opt/ml`` of a training container, the name of its job, and after how many steps it writes
+    a checkpoint; 0: never."""
+
+    root: Path
+    job: str = "job"
+    checkpoint_steps: int = 0
+
+    @classmethod
+    def from_environment(cls, environ: Mapping[str, str] = os.environ) -> Container:
+        """Where ``SM_MODEL_DIR`` says, or the usual place: not every image has that variable."""
+        return cls(
+            root=Path(environ.get("SM_MODEL_DIR", "/opt/ml/model")).parent,
+            job=environ.get("TRAINING_JOB_NAME", "job"),
+            checkpoint_steps=int(environ.get(CHECKPOINT_STEPS, "0")),
+        )
+
+    @property
+    def model(self) -> Path:
+        return self.root / "model"
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.root / "checkpoints"
+
+    @property
+    def failure(self) -> Path:
+        return self.root / "output" / "failure"
+
+    def kept(self) -> Checkpoints | None:
+        """The folder that outlives an interruption, for a job that writes checkpoints."""
+        every = self.checkpoint_steps
+        return Checkpoints(folder=self.checkpoints, every=every) if every else None
+
+    def channel(self, name: str) -> Path:
+        return self.root / "input" / "data" / name
+
+    def hyperparameters(self) -> dict[str, str]:
+        return json.loads((self.root / "input/config/hyperparameters.json").read_text())
+
+
+def run(container: Container, *, log: Callable[[str], None] = print) -> int:
+    """Do the job; returns the exit status, 0 or 1. Raises nothing."""
+    try:
+        made = train(container, log=log)
+        log(f"[job] {made.manifest.metrics['steps']} steps, {made.size / 1e6:.0f} MB of model")
+        return 0
+    except Exception as trouble:
+        ours = isinstance(trouble, CourseError)
+        traceback.print_exc()
+        container.failure.parent.mkdir(parents=True, exist_ok=True)
+        words = str(trouble) if ours else f"{type(trouble).__name__}: {trouble}"
+        container.failure.write_text(words[:MOST_WORDS], encoding="utf-8")
+        return 1
+
+
+def train(container: Container, *, log: Callable[[str], None] = print) -> TunedModel:
+    """Fine-tune the base of the channel ``model`` on the data set of the channel ``training``.
+
+    The model, a diffusers folder, lies in the container's model folder afterwards. Raises a
+    ``CourseError``.
+    """
+    base = open_base(container.channel(BASE))
+    data = read_dataset(container.channel(TRAINING))
+    values = read_hyperparameters(container.hyperparameters())
+    config = to_config(values, data, base)
+    log(f"[job] {len(data.images)} images of {data.instance_prompt!r} on {base.id}")
+    teller = Teller(container.job, log)
+    work = Path(tempfile.mkdtemp(prefix="fine-tuning-"))
+    try:
+        made = fine_tune_model(
+            list(data.images),
+            config,
+            base,
+            work / "model",
+            class_images=_class_images(container, config, base, data, teller),
+            checkpoints=container.kept(),
+            on_step=teller.step,
+        )
+        # The model folder itself is a mount: its contents can be replaced, it cannot.
+        container.model.mkdir(parents=True, exist_ok=True)
+        for item in made.folder.iterdir():
+            shutil.move(item, container.model / item.name)
+        return TunedModel(folder=container.model, manifest=made.manifest)
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+
+
+def _class_images(
+    container: Container, config: FineTuneConfig, base: BaseModel, data: DataSet, teller: Teller
+) -> list[Image.Image] | None:
+    """The given ones and, where they are too few, others that the base paints."""
+    if not config.with_prior_preservation:
+        return None
+    missing = config.num_class_images - len(data.class_images)
+    painted: list[Image.Image] = []
+    if missing > 0:
+        device = default_device()
+        weights = choose_precision(config, device).weights
+        painted = class_images(
+            load_networks(base, device=device, dtype=weights),
+            config.replace(num_class_images=missing),
+            base,
+            folder=container.checkpoints / "class-images" if container.kept() else None,
+            on_image=teller.class_image,
+        )
+    return [*data.class_images, *painted]
+
+
+def channels(dataset: str, base: str, code: str) -> dict[str, str]:
+    """The channels of a job by name, each an S3 prefix that ends with a slash."""
+    return {"code": code, BASE: base, TRAINING: dataset}
+
+
+def metric_definitions() -> list[dict[str, Any]]:
+    """How SageMaker finds this job's numbers in its log: the loss, and the loss on images that were
+    put aside, which a search over hyperparameters makes small."""
+    number = r"([0-9.]+(?:e[+-]?\d+)?)"
+    return [
+        {"Name": "train:loss", "Regex": rf" loss {number}"},
+        {"Name": "heldout:loss", "Regex": rf" held-out {number}"},
+    ]
