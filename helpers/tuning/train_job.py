@@ -34,6 +34,8 @@ from helpers.tuning.tuned_model import TunedModel
 
 TRAINING, BASE = "training", "model"
 """JumpStart's names for the channels of the data set and of the model that is fine-tuned."""
+NAME = "training"
+"""How the job calls itself in its log, which is no other's."""
 MOST_WORDS = 1000
 CHECKPOINT_STEPS = "CHECKPOINT_STEPS"
 """The environment variable that asks for checkpoints. Each is three times the size of what is
@@ -42,11 +44,10 @@ trained: every weight, and what the optimizer remembers of it."""
 
 @dataclass(frozen=True, kw_only=True)
 class Container:
-    """``/opt/ml`` of a training container, the name of its job, and after how many steps it writes
-    a checkpoint; 0: never."""
+    """``/opt/ml`` of a training container, and after how many steps it writes a checkpoint; 0:
+    never."""
 
     root: Path
-    job: str = "job"
     checkpoint_steps: int = 0
 
     @classmethod
@@ -54,7 +55,6 @@ class Container:
         """Where ``SM_MODEL_DIR`` says, or the usual place: not every image has that variable."""
         return cls(
             root=Path(environ.get("SM_MODEL_DIR", "/opt/ml/model")).parent,
-            job=environ.get("TRAINING_JOB_NAME", "job"),
             checkpoint_steps=int(environ.get(CHECKPOINT_STEPS, "0")),
         )
 
@@ -108,7 +108,7 @@ def train(container: Container, *, log: Callable[[str], None] = print) -> TunedM
     values = read_hyperparameters(container.hyperparameters())
     config = to_config(values, data, base)
     log(f"[job] {len(data.images)} images of {data.instance_prompt!r} on {base.id}")
-    teller = Teller(container.job, log)
+    teller = Teller(NAME, log)
     work = Path(tempfile.mkdtemp(prefix="fine-tuning-"))
     try:
         made = fine_tune_model(

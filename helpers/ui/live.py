@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import time
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -54,7 +54,18 @@ def png(figure: Figure) -> bytes:
     return buffer.getvalue()
 
 
-def headline(status: JobStatus, seen: Sequence[Progress], price_per_hour: float) -> str:
+class Looked(Protocol):
+    """What a look at a job of any kind tells."""
+
+    @property
+    def state(self) -> str: ...
+    @property
+    def seconds(self) -> float: ...
+    @property
+    def done(self) -> bool: ...
+
+
+def headline(status: Looked, seen: Sequence[Progress], price_per_hour: float) -> str:
     """One line: what happens, for how long, how much longer, for how much."""
     parts = [status.state]
     if seen and not status.done:

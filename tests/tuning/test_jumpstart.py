@@ -61,7 +61,7 @@ def container(tiny: BaseModel, files: list[Path], tmp_path: Path) -> Container:
     write_dataset(root / "input/data/training", files, **PROMPTS)
     (root / "input/config").mkdir(parents=True)
     (root / "input/data/model").symlink_to(tiny.folder)
-    return Container(root=root, job="a-job")
+    return Container(root=root)
 
 
 def tell(container: Container, **hyperparameters: str) -> None:
@@ -174,7 +174,7 @@ def test_a_job_leaves_a_whole_model_that_paints(container: Container) -> None:
     tell(container, max_steps="3", learning_rate="1e-3", heldout_images="0")
     said: list[str] = []
     assert run(container, log=said.append) == 0
-    assert [one.done for one in read_progress(said, "a-job")] == [1, 2, 3]
+    assert [one.done for one in read_progress(said)] == [1, 2, 3]
     base = open_base(container.model)
     before = open_base(container.channel("model"))
     assert base.id == before.id and base.hash != before.hash
@@ -191,17 +191,17 @@ def test_missing_class_images_are_painted_and_kept_for_the_next_run(
     write_dataset(container.channel("training"), files, class_images=files[:1], **PROMPTS)
     tell(container, with_prior_preservation="True", num_class_images="3", max_steps="2")
     said: list[str] = []
-    kept = Container(root=container.root, job="a-job", checkpoint_steps=1)
+    kept = Container(root=container.root, checkpoint_steps=1)
     assert run(kept, log=said.append) == 0
-    painted = [one for one in read_progress(said, "a-job") if one.stage == "class-images"]
+    painted = [one for one in read_progress(said) if one.stage == "class-images"]
     assert painted[-1].done == painted[-1].total == 2
     manifest = json.loads((container.model / "tuned.json").read_text())
     assert manifest["metrics"]["class_images"] == 3
     assert manifest["metrics"]["prior_loss_last"] > 0
     again: list[str] = []
     assert run(kept, log=again.append) == 0
-    assert not [one for one in read_progress(again, "a-job") if one.stage == "class-images"]
-    assert [one.done for one in read_progress(again, "a-job")] == [1, 2], "told again, not done"
+    assert not [one for one in read_progress(again) if one.stage == "class-images"]
+    assert [one.done for one in read_progress(again)] == [1, 2], "told again, not done"
 
 
 @pytest.mark.parametrize(
@@ -219,7 +219,7 @@ def test_a_job_that_cannot_be_done_says_why_and_leaves_no_model(
 
 def test_a_container_is_where_its_variables_say() -> None:
     assert Container.from_environment({}).root == Path("/opt/ml")
-    told = {"SM_MODEL_DIR": "/x/ml/model", "TRAINING_JOB_NAME": "j", CHECKPOINT_STEPS: "20"}
+    told = {"SM_MODEL_DIR": "/x/ml/model", CHECKPOINT_STEPS: "20"}
     found = Container.from_environment(told)
-    assert (found.root, found.job) == (Path("/x/ml"), "j")
+    assert found.root == Path("/x/ml")
     assert found.kept() is not None and Container.from_environment({}).kept() is None

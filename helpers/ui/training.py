@@ -1,0 +1,54 @@
+"""Watching a training job while it runs: stage, loss, seconds and money."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from helpers.cloud.training_jobs import TrainingJob, TrainingStatus, follow
+from helpers.tuning.progress import Progress, read_progress
+from helpers.ui.live import REDRAW_S, headline, loss_chart, png
+
+if TYPE_CHECKING:
+    from helpers.cloud.session import Cloud
+
+
+def watch_training(
+    cloud: Cloud,
+    job: TrainingJob,
+    *,
+    once_at: tuple[int, Callable[[], None]] | None = None,
+) -> TrainingStatus:
+    """Follow ``job`` to its end and redraw one figure as it goes; returns the last status.
+
+    ``once_at`` is a step and something to do when the log has come to it. The same without a figure
+    is ``for status in follow(cloud, job): print(status.detail)``. Interrupting the cell leaves the
+    job alone.
+    """
+    from IPython.display import Image, display
+
+    seen: list[Progress] = []
+    handle, drawn, waiting, status = None, 0.0, once_at, None
+    for status in follow(cloud, job):
+        seen += read_progress(map(str, status.lines))
+        if waiting and not status.done and any(one.done >= waiting[0] for one in _steps(seen)):
+            waiting[1]()
+            waiting = None
+        if time.monotonic() - drawn < REDRAW_S and not status.done:
+            continue
+        title = f"{status.detail} · {headline(status, seen, job.per_hour or 0.0)}"
+        picture = Image(data=png(loss_chart(_steps(seen), title=title)), alt=f"Loss; {title}")
+        if handle is None:
+            handle = display(picture, display_id=True)
+        else:
+            handle.update(picture)
+        drawn = time.monotonic()
+    assert status is not None
+    return status
+
+
+def _steps(seen: list[Progress]) -> list[Progress]:
+    """The steps in their order: a job that was interrupted tells those it had done once more."""
+    steps = {one.done: one for one in seen if one.stage == "step"}
+    return [steps[done] for done in sorted(steps)]
