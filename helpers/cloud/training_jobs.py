@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import secrets
+import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -227,7 +228,7 @@ def read_job_log(cloud: Cloud, job: TrainingJob) -> list[LogLine]:
 
 
 def fetch_model(cloud: Cloud, status: TrainingStatus, folder: Path) -> Path:
-    """Download and unpack what a job left, into a new folder.
+    """Download and unpack what a job left into ``folder``; what stood there goes.
 
     The archive was written by a container: it is read with suspicion. Raises ``JobError`` where
     there is no model, and ``ArchiveError``.
@@ -235,6 +236,7 @@ def fetch_model(cloud: Cloud, status: TrainingStatus, folder: Path) -> Path:
     if not status.model:
         raise JobError("the job left no model", status.reason, "look at its log")
     bucket, key = split_uri(status.model)
+    shutil.rmtree(folder, ignore_errors=True)
     folder.parent.mkdir(parents=True, exist_ok=True)
     archive = folder.with_name(f"{folder.name}.tar.gz")
     try:

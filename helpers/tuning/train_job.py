@@ -16,21 +16,19 @@ import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 
 from helpers.bases import BaseModel, open_base
 from helpers.errors import CourseError
-from helpers.tuning.checkpoint import Checkpoints
 from helpers.tuning.config import FineTuneConfig
-from helpers.tuning.fine_tune import fine_tune_model
 from helpers.tuning.jumpstart import DataSet, read_dataset, read_hyperparameters, to_config
-from helpers.tuning.networks import default_device, load_networks
-from helpers.tuning.precision import choose_precision
-from helpers.tuning.priors import class_images
 from helpers.tuning.progress import Teller
-from helpers.tuning.tuned_model import TunedModel
+
+if TYPE_CHECKING:
+    from helpers.tuning.checkpoint import Checkpoints
+    from helpers.tuning.tuned_model import TunedModel
 
 TRAINING, BASE = "training", "model"
 """JumpStart's names for the channels of the data set and of the model that is fine-tuned."""
@@ -72,6 +70,8 @@ class Container:
 
     def kept(self) -> Checkpoints | None:
         """The folder that outlives an interruption, for a job that writes checkpoints."""
+        from helpers.tuning.checkpoint import Checkpoints
+
         every = self.checkpoint_steps
         return Checkpoints(folder=self.checkpoints, every=every) if every else None
 
@@ -107,6 +107,10 @@ def train(container: Container, *, log: Callable[[str], None] = print) -> TunedM
     data = read_dataset(container.channel(TRAINING))
     values = read_hyperparameters(container.hyperparameters())
     config = to_config(values, data, base)
+    # Before torch is imported: what cannot be done costs no time.
+    from helpers.tuning.fine_tune import fine_tune_model
+    from helpers.tuning.tuned_model import TunedModel
+
     log(f"[job] {len(data.images)} images of {data.instance_prompt!r} on {base.id}")
     teller = Teller(NAME, log)
     work = Path(tempfile.mkdtemp(prefix="fine-tuning-"))
@@ -135,6 +139,10 @@ def _class_images(
     """The given ones and, where they are too few, others that the base paints."""
     if not config.with_prior_preservation:
         return None
+    from helpers.tuning.networks import default_device, load_networks
+    from helpers.tuning.precision import choose_precision
+    from helpers.tuning.priors import class_images
+
     missing = config.num_class_images - len(data.class_images)
     painted: list[Image.Image] = []
     if missing > 0:
