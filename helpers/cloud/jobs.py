@@ -138,7 +138,7 @@ def follow(cloud: Cloud, job: Job, *, every_s: float | None = None) -> Iterator[
     seen = int(job.submitted * 1000)
     shown: set[str] = set()
     while True:
-        state = _state(cloud, job)
+        state = job_state(cloud, job)
         fresh = [
             line for line in read_logs(cloud, job.endpoint, since=seen) if line.id not in shown
         ]
@@ -153,7 +153,7 @@ def follow(cloud: Cloud, job: Job, *, every_s: float | None = None) -> Iterator[
             raise JobError(
                 f"the job {job.inference_id} was lost", "its time is over", "submit it again"
             )
-        if not _endpoint_exists(cloud, job) and _state(cloud, job) == "running":
+        if not _endpoint_exists(cloud, job) and job_state(cloud, job) == "running":
             raise JobError(
                 f"the job {job.inference_id} was lost",
                 f"its endpoint {job.endpoint} is gone",
@@ -221,7 +221,8 @@ def _parse(body: str) -> Notification:
     )
 
 
-def _state(cloud: Cloud, job: Job) -> str:
+def job_state(cloud: Cloud, job: Job) -> str:
+    """``running`` (queued or at work), ``completed`` or ``failed``, by what lies in S3."""
     if _exists(cloud, job.output_location):
         return "completed"
     return "failed" if _exists(cloud, job.failure_location) else "running"

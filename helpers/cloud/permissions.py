@@ -148,6 +148,13 @@ PERMISSIONS: tuple[Permission, ...] = (
     *rows(
         LEARNER,
         "application-autoscaling",
+        (
+            "RegisterScalableTarget",
+            "scalable-target/*",
+            "let an endpoint grow with its queue",
+        ),
+        ("PutScalingPolicy", "scalable-target/*", "let an endpoint grow with its queue"),
+        ("DescribeScalingActivities", "*", "what scaled, and why"),
         ("DescribeScalableTargets", "*", _FIND),
         ("DescribeScalingPolicies", "*", _FIND),
         ("DeleteScalingPolicy", "scalable-target/*", _END),
@@ -192,6 +199,11 @@ PERMISSIONS: tuple[Permission, ...] = (
     *rows(
         LEARNER,
         "cloudwatch",
+        (
+            "PutMetricAlarm",
+            "alarm:{AlarmName}, TagResource alarm:{AlarmName}",
+            "wake an endpoint that has no instances",
+        ),
         ("DescribeAlarms", "alarm:*", _FIND),
         ("DeleteAlarms", "alarm:{AlarmNames[]}", _END),
     ),
@@ -247,6 +259,7 @@ PERMISSIONS: tuple[Permission, ...] = (
 
 FROM_SERVICES: Mapping[str, Mapping[str, str]] = {
     LEARNER: {
+        "sagemaker:UpdateEndpointWeightsAndCapacities": "auto scaling asks for it of who scales",
         "kms:GenerateDataKey": "S3 encrypts what is uploaded, if the bucket has a key of yours",
         "kms:Decrypt": "S3 decrypts what is read, if the bucket has a key of yours",
     },

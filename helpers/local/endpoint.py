@@ -117,12 +117,18 @@ class Endpoint:
             self._retire(surplus)
             try:
                 while len(variant.instances) < variant.count:
-                    instance = start_instance(self.context, self.name, variant)
-                    variant.instances.append(instance)
-                    self._feed(instance)
+                    self._add_instance(variant)
             except HostError as trouble:
                 variant.count, failure = len(variant.instances), str(trouble)[:MOST_WORDS]
         self._settle("InService", failure)
+
+    def _add_instance(self, variant: Variant) -> None:
+        """One more instance, which takes a while, as the first ones did."""
+        began = time.monotonic()
+        instance = start_instance(self.context, self.name, variant)
+        time.sleep(max(self.context.settle - (time.monotonic() - began), 0))
+        variant.instances.append(instance)
+        self._feed(instance)
 
     def _remove(self, gone: Callable[[], None]) -> None:
         if self.queue:

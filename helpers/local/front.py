@@ -10,6 +10,7 @@ from xml.sax.saxutils import escape
 from werkzeug.wrappers import Request, Response
 
 from helpers.local.auth import Denied, Doorkeeper
+from helpers.local.autoscaler import Autoscaler
 from helpers.local.builds import Builds
 from helpers.local.control_plane import ControlPlane
 from helpers.local.data_plane import DataPlane
@@ -31,6 +32,8 @@ _OURS = {
     "codebuild": "codebuild",
 }
 """Services that moto does not answer, by the name that requests are signed for; botocore's name."""
+_ACTIVITIES = "AnyScaleFrontendService.DescribeScalingActivities"
+"""What scaled when, and why: moto keeps policies and never acts on them."""
 _XML_SERVICES = {"s3", "sns", "iam", "sts", "monitoring"}
 
 
@@ -44,6 +47,7 @@ class Front:
         control: ControlPlane,
         data: DataPlane,
         builds: Builds,
+        autoscaler: Autoscaler,
         moto: Wsgi,
     ) -> None:
         self._doorkeeper, self._moto = doorkeeper, moto
@@ -53,6 +57,7 @@ class Front:
             "service-quotas": control.quotas.answer,
             "pricing": Pricing().answer,
             "codebuild": builds.answer,
+            "application-autoscaling": autoscaler.answer,
         }
 
     def __call__(self, environ: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:
@@ -62,6 +67,8 @@ class Front:
             return _refuse(environ, denied)(environ, start)
         if service in _OURS:
             return self._ours(_OURS[service], Request(environ))(environ, start)
+        if environ.get("HTTP_X_AMZ_TARGET", "") == _ACTIVITIES:
+            return self._ours("application-autoscaling", Request(environ))(environ, start)
         if service == "tagging":
             tags = self._control.tags
             held = {arn: tags.of(arn) for arn in tags.tagged()} | self._builds.repository_tags()

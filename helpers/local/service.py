@@ -22,6 +22,7 @@ from werkzeug.serving import BaseWSGIServer, make_server
 
 from helpers.local.account import open_account
 from helpers.local.auth import Doorkeeper
+from helpers.local.autoscaler import Autoscaler
 from helpers.local.builds import Builds
 from helpers.local.context import ACCOUNT, Context
 from helpers.local.control_plane import ControlPlane
@@ -88,6 +89,7 @@ def serve(*, state: Path, region: str, threads: int, settle: float) -> int:
         guard=guard,
     )
     control = ControlPlane(context)
+    autoscaler = Autoscaler(context, control)
     server.app = Front(
         doorkeeper=Doorkeeper(
             access_key=service.access_key, secret_key=service.secret_key, port=server.server_port
@@ -95,9 +97,11 @@ def serve(*, state: Path, region: str, threads: int, settle: float) -> int:
         control=control,
         data=DataPlane(context, control),
         builds=Builds(context, control.tags),
+        autoscaler=autoscaler,
         moto=DomainDispatcherApplication(create_backend_app),
     )
     _end_on_signal(server)
+    autoscaler.start()
     write_state(state, service)
     _end_without(state / STATE, server)
     print(f"listening on {service.url}", flush=True)
@@ -106,6 +110,7 @@ def serve(*, state: Path, region: str, threads: int, settle: float) -> int:
     finally:
         if _names_us(state / STATE):
             remove_state(state)
+        autoscaler.stop()
         control.stop()
         guard.close()
         alive.close()

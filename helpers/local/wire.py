@@ -51,6 +51,7 @@ _INVALID = {
     "service-quotas": "IllegalArgumentException",
     "pricing": "InvalidParameterException",
     "codebuild": "InvalidInputException",
+    "application-autoscaling": "ValidationException",
 }
 """How each service calls a request that does not fit its shape."""
 

@@ -111,6 +111,7 @@ def of(learner: str) -> dict[str, Any]:
         "RoleArn": f"arn:aws:iam::{ACCOUNT}:role/avatar-{learner}--execution",
         "ModelName": full, "EndpointConfigName": full, "EndpointName": full,
         "TrainingJobName": full, "Name": full, "QueueName": full, "AlarmNames": [full],
+        "AlarmName": full,
         "QueueUrl": f"https://sqs.{REGION}.amazonaws.com/{ACCOUNT}/{full}",
         "ResourceArn": arn.format("sagemaker", f"endpoint/{full}"),
         "TopicArn": arn.format("sns", full), "SubscriptionArn": arn.format("sns", f"{full}:1-2"),
@@ -148,7 +149,8 @@ def context(learner: str) -> dict[str, str]:
 LEARNERS = [row for row in PERMISSIONS if row.caller == LEARNER]
 NOBODYS = {"RequestServiceQuotaIncrease", "ListRequestedServiceQuotaChangeHistoryByQuota",
            "DeleteScalingPolicy", "DeregisterScalableTarget", "DescribeLogStreams",
-           "DescribeRepositories", "DescribeAlarms"}  # fmt: skip
+           "DescribeRepositories", "DescribeAlarms", "RegisterScalableTarget",
+           "PutScalingPolicy"}  # fmt: skip
 """Their resources carry no learner's name: quotas, AWS's ids, one log group for all, listings."""
 
 

@@ -1,0 +1,71 @@
+"""Many jobs and the endpoint that scales with them: one chart of the queue and of the instances."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from helpers.cloud.load import Load
+from helpers.ui.live import BLUE, ORANGE, REDRAW_S, png
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+def watch_load(looks: Iterable[Load]) -> list[Load]:
+    """Redraw one chart while ``looks`` (of ``follow_all``) come in; returns them all.
+
+    The same without a figure is ``for load in looks: print(load)``.
+    """
+    from IPython.display import Image, display
+
+    seen: list[Load] = []
+    handle, drawn = None, -REDRAW_S
+
+    def draw() -> None:
+        nonlocal handle
+        picture = Image(data=png(load_chart(seen)), alt=in_words(seen))
+        if handle is None:
+            handle = display(picture, display_id=True)
+        else:
+            handle.update(picture)
+
+    for load in looks:
+        seen.append(load)
+        if time.monotonic() - drawn >= REDRAW_S:
+            draw()
+            drawn = time.monotonic()
+    draw()
+    return seen
+
+
+def in_words(seen: Sequence[Load]) -> str:
+    """What the chart shows, for those who cannot see it."""
+    last, most = seen[-1], max(load.instances for load in seen)
+    return (
+        f"{last.completed} jobs completed, {last.failed} failed, {last.backlog} unfinished after "
+        f"{last.seconds:.0f} s; {most} instances at most, {last.instances} now"
+    )
+
+
+def load_chart(seen: Sequence[Load]) -> Figure:
+    """Unfinished jobs above, instances below, over seconds; both as steps."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7.5, 3.6), layout="constrained")
+    upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(2, 1))
+    seconds = [load.seconds for load in seen]
+    for axes, name, colour, values in (
+        (upper, "jobs, queued or running", BLUE, [load.backlog for load in seen]),
+        (lower, "instances", ORANGE, [load.instances for load in seen]),
+    ):
+        plot: Any = axes
+        plot.step(seconds, values, where="post", color=colour, linewidth=2)
+        plot.fill_between(seconds, values, step="post", color=colour, alpha=0.15)
+        plot.set(ylabel=name, ylim=(0, max([*values, 1]) * 1.1))
+        plot.spines[["top", "right"]].set_visible(False)
+    lower.yaxis.get_major_locator().set_params(integer=True)
+    lower.set_xlabel("seconds since the first job was sent")
+    upper.set_title(in_words(seen), fontsize=9)
+    return figure
