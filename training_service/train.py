@@ -22,9 +22,13 @@ def main() -> int:
         install = [sys.executable, "-m", "pip", "install", "--quiet", "-r", str(requirements)]
         subprocess.run(install, cwd=CODE, check=False)  # whether it worked, the check says
     print(check_start_up(requirements), flush=True)
-    from helpers.tuning.train_job import Container, run
+    from helpers.experiments.cell_files import CELL, run_cell_job
+    from helpers.tuning.train_job import TRAINING, Container, run
 
-    return run(Container.from_environment(), log=lambda line: print(line, flush=True))
+    container = Container.from_environment()
+    is_cell = (container.channel(TRAINING) / CELL).is_file()  # of an experiment
+    work = run_cell_job if is_cell else None
+    return run(container, log=lambda line: print(line, flush=True), work=work)
 
 
 if __name__ == "__main__":

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 DOOR = ROOT / "training_service"
 ENTRIES = ("helpers.startup", "helpers.tuning.service")
-JOB_ENTRIES = ("helpers.startup", "helpers.tuning.train_job")
+JOB_ENTRIES = ("helpers.startup", "helpers.tuning.train_job", "helpers.experiments.cell_files")
 LONGEST = 3600
 """SageMaker's largest ``InvocationTimeoutSeconds``."""
 

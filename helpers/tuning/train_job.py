@@ -82,11 +82,15 @@ class Container:
         return json.loads((self.root / "input/config/hyperparameters.json").read_text())
 
 
-def run(container: Container, *, log: Callable[[str], None] = print) -> int:
-    """Do the job; returns the exit status, 0 or 1. Raises nothing."""
+def run(
+    container: Container,
+    *,
+    log: Callable[[str], None] = print,
+    work: Callable[..., object] | None = None,
+) -> int:
+    """Do ``work`` (by default ``train``); returns the exit status, 0 or 1. Raises nothing."""
     try:
-        made = train(container, log=log)
-        log(f"[job] {made.manifest.metrics['steps']} steps, {made.size / 1e6:.0f} MB of model")
+        (work or train)(container, log=log)
         return 0
     except Exception as trouble:
         ours = isinstance(trouble, CourseError)
@@ -128,7 +132,9 @@ def train(container: Container, *, log: Callable[[str], None] = print) -> TunedM
         container.model.mkdir(parents=True, exist_ok=True)
         for item in made.folder.iterdir():
             shutil.move(item, container.model / item.name)
-        return TunedModel(folder=container.model, manifest=made.manifest)
+        done = TunedModel(folder=container.model, manifest=made.manifest)
+        log(f"[job] {made.manifest.metrics['steps']} steps, {done.size / 1e6:.0f} MB of model")
+        return done
     finally:
         shutil.rmtree(work, ignore_errors=True)
 
@@ -143,19 +149,15 @@ def _class_images(
     from helpers.tuning.precision import choose_precision
     from helpers.tuning.priors import class_images
 
-    missing = config.num_class_images - len(data.class_images)
-    painted: list[Image.Image] = []
-    if missing > 0:
-        device = default_device()
-        weights = choose_precision(config, device).weights
-        painted = class_images(
-            load_networks(base, device=device, dtype=weights),
-            config.replace(num_class_images=missing),
-            base,
-            folder=container.checkpoints / "class-images" if container.kept() else None,
-            on_image=teller.class_image,
-        )
-    return [*data.class_images, *painted]
+    device = default_device()
+    return class_images(
+        load_networks(base, device=device, dtype=choose_precision(config, device).weights),
+        config,
+        base,
+        given=data.class_images,
+        folder=container.checkpoints / "class-images" if container.kept() else None,
+        on_image=teller.class_image,
+    )
 
 
 def channels(dataset: str, base: str, code: str) -> dict[str, str]:
