@@ -23,11 +23,15 @@ from helpers.tuning.config import FineTuneConfig
 @dataclass(frozen=True, kw_only=True)
 class Cost:
     """Seconds of one step (the median, the first left out), seconds spent on class images before
-    it, and the most memory that the process held, in bytes; on an accelerator, of that."""
+    it, and the most memory that the process held, in bytes; on an accelerator, of that.
+
+    ``training_bytes`` leaves out what the process held before the base was loaded.
+    """
 
     step_s: float
     class_images_s: float
     peak_bytes: int
+    training_bytes: int
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
@@ -85,8 +89,11 @@ def measure_costs(
 def _cost(answer: Mapping[str, Any]) -> Cost:
     ends = answer["step_seconds"]
     steps = [after - before for before, after in pairwise(ends)]
+    on_gpu = answer["gpu_peak_bytes"]
+    peak = on_gpu or answer["peak_bytes"]
     return Cost(
         step_s=median(steps or ends),
         class_images_s=answer["stages"]["priors"]["wall"],
-        peak_bytes=answer["gpu_peak_bytes"] or answer["peak_bytes"],
+        peak_bytes=peak,
+        training_bytes=peak if on_gpu else peak - answer["peak_before_bytes"],
     )

@@ -45,7 +45,7 @@ def run(given: Mapping[str, Any]) -> dict[str, Any]:
     from helpers.bases import open_base
     from helpers.bench.shapes import random_base
     from helpers.tuning.config import FineTuneConfig
-    from helpers.tuning.fine_tune import fine_tune
+    from helpers.tuning.fine_tune import fine_tune, fine_tune_model
     from helpers.tuning.loop import Step
 
     folder = Path(given["base"])
@@ -58,9 +58,10 @@ def run(given: Mapping[str, Any]) -> dict[str, Any]:
     def on_step(step: Step) -> None:
         walls.append(step.seconds)
 
-    adapter = fine_tune(
+    config = FineTuneConfig.from_mapping(given["config"])
+    result = (fine_tune if config.method == "lora" else fine_tune_model)(
         photos,
-        FineTuneConfig.from_mapping(given["config"]),
+        config,
         base,
         Path(given["adapter"]),
         prior_folder=Path(given["bank"]) if given["bank"] else None,
@@ -74,7 +75,7 @@ def run(given: Mapping[str, Any]) -> dict[str, Any]:
         "peak_bytes": peak_memory(),
         "peak_before_bytes": at_begin,
         "gpu_peak_bytes": torch.cuda.max_memory_allocated() if torch.cuda.is_available() else None,
-        "adapter_bytes": adapter.size,
+        "adapter_bytes": result.size,
     }
 
 

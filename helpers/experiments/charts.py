@@ -95,10 +95,11 @@ def curves(
         axes.set_visible(False)
     handles, names = grid_of[0].get_legend_handles_labels()
     if len(names) > 1:
-        figure.legend(handles, names, loc="outside upper center", ncols=len(names), frameon=False)
-    figure.supxlabel(_basis([part for _, part in found]), fontsize=8, color=GREY)
-    if title:
+        figure.legend(handles, names, loc="outside upper center", ncols=len(names), frameon=False,
+                      title=title or None)  # fmt: skip
+    elif title:
         figure.suptitle(title, fontsize=11)
+    figure.supxlabel(_basis([part for _, part in found]), fontsize=8, color=GREY)
     return figure
 
 
@@ -255,4 +256,5 @@ def _of_lesson(rows: Tidy, after: str | None, *, several: bool = False) -> Tidy:
 def _mark(after: str, step: int, *, several: bool) -> str:
     if not step:
         return "base"
-    return f"{after}, {step} steps" if several else f"{step} steps"
+    steps = f"{step} step{'s' * (step != 1)}"
+    return f"{after}, {steps}" if several else steps

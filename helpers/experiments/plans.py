@@ -16,12 +16,12 @@ POCKET_FULL_RATE = 1e-4
 
 LORA = Variant(name="LoRA")
 FULL = Variant(name="full", changes={"method": "full", "learning_rate": POCKET_FULL_RATE})
-OFF = Variant(name="off")
+OFF = Variant(name="off", changes={"with_prior_preservation": False})
 ON = Variant(name="on", changes={"with_prior_preservation": True})
 PLAIN = Variant(name="LoRA", changes={"learned_tokens": 0})
 """No word is learned beside the adapter, so that all ways of teaching have the same means."""
 
-SUBJECT, BEACH, CLASS, CAT = FOUR_PROMPTS
+SUBJECT, BEACH, CLASS, CAT = ALL_FOUR = FOUR_PROMPTS
 
 PRIOR_PANELS = (
     *(panel for panel in PANELS if panel.prompt in ("subject", "class")
@@ -41,12 +41,9 @@ def watched(variant: Variant, *, photos: int = 2, every: int = 50) -> Variant:
 def at_rate(base: BaseModel, factor: float) -> Variant:
     """LoRA at ``factor`` times the base's usual rate, that of the learned word included."""
     usual = FineTuneConfig.for_base(base)
-    return Variant(
-        name=f"rate x{factor:g}" if factor != 1 else LORA.name,
-        changes={
-            "learning_rate": usual.learning_rate * factor,
-            "token_learning_rate": usual.token_learning_rate * factor,
-        }
-        if factor != 1
-        else {},
-    )
+    changes = {
+        "learning_rate": usual.learning_rate * factor,
+        "token_learning_rate": usual.token_learning_rate * factor,
+    }
+    # The usual rate is the same cell, whoever asks for it.
+    return Variant(name=f"rate x{factor:g}", changes=changes if factor != 1 else {})

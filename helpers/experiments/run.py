@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from helpers.experiments.runner import LocalRunner, Runner
@@ -42,14 +42,27 @@ def run_sweep(
     runner: Runner | None = None,
     on_progress: Callable[[SweepProgress], None] | None = None,
 ) -> dict[str, CellResult]:
-    """Every cell of the sweep by its hash. Killed or interrupted at any point and started again, it
-    goes on with the cells that were not finished, and gives the same pictures.
+    """Every cell of the sweep by its hash; see ``run_cells``."""
+    return run_cells(
+        [trial.cell for trial in sweep.trials], store, runner=runner, on_progress=on_progress
+    )
+
+
+def run_cells(
+    wanted: Sequence[Cell],
+    store: Store,
+    *,
+    runner: Runner | None = None,
+    on_progress: Callable[[SweepProgress], None] | None = None,
+) -> dict[str, CellResult]:
+    """Every cell by its hash. Killed or interrupted at any point and started again, it goes on with
+    the cells that were not finished, and gives the same pictures.
 
     ``runner`` puts results into ``store``; by default one worker process of this machine. Raises
     ``ExperimentError`` and what a training raises; finished cells are kept.
     """
     store.sweep_up()
-    cells = {trial.cell.hash: trial.cell for trial in sweep.trials}
+    cells = {cell.hash: cell for cell in wanted}
     results = {key: found for key, cell in cells.items() if (found := store.find(cell))}
     # The longest first: a short one at the end keeps every worker busy.
     todo = sorted(
