@@ -45,15 +45,17 @@ class Load:
         return self.backlog == 0
 
 
-def pack_waiter(settings: Settings, *, seconds: float) -> Path:
-    """A model archive whose jobs do nothing for ``seconds``; returns its path.
+def pack_waiter(settings: Settings, *, seconds: float, workers: int = 1) -> Path:
+    """A model archive whose jobs do nothing for ``seconds``, ``workers`` at a time; its path.
 
     A queue does not care what a job does, and this one can be sent twenty times for nothing.
     """
-    properties = b"engine=Python\noption.rolling_batch=disable\nminWorkers=1\nmaxWorkers=1\n"
+    properties = (
+        f"engine=Python\noption.rolling_batch=disable\nminWorkers={workers}\nmaxWorkers={workers}\n"
+    )
     members = {
         "model.py": _WAITER.format(seconds=float(seconds)).encode(),
-        "serving.properties": properties,
+        "serving.properties": properties.encode(),
     }
     settings.outputs.mkdir(parents=True, exist_ok=True)
     return pack(members, settings.outputs / "waiter.tar.gz")

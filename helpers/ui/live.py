@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
     from helpers.cloud.session import Cloud
 
-ORANGE, BLUE = "#D55E00", "#0072B2"
-"""Two colours of Okabe and Ito's palette, told apart by every kind of colour vision."""
+ORANGE, BLUE, GREEN = "#D55E00", "#0072B2", "#009E73"
+"""Three colours of Okabe and Ito's palette, told apart by every kind of colour vision."""
 REDRAW_S = 1.0
 
 
@@ -68,6 +68,10 @@ class Looked(Protocol):
 def headline(status: Looked, seen: Sequence[Progress], price_per_hour: float) -> str:
     """One line: what happens, for how long, how much longer, for how much."""
     parts = [status.state]
+    measured = held_out(seen)
+    if status.done and measured and seen[-1].done < seen[-1].total:
+        best = min(measured, key=lambda one: one[1])[0]
+        parts.append(f"stopped early at step {seen[-1].done} of {seen[-1].total}, best at {best}")
     if seen and not status.done:
         last = seen[-1]
         parts.append(f"{last.stage.replace('-', ' ')} {last.done} of {last.total}")
@@ -99,7 +103,10 @@ def smooth(values: Sequence[float], share: float = 0.12) -> np.ndarray:
 
 
 def loss_chart(seen: Sequence[Progress], *, title: str = "") -> Figure:
-    """The loss on the subject and, if there is one, on the class; thin lines are single steps."""
+    """The loss on the subject and, if there is one, on the class; thin lines are single steps.
+
+    Dots are the held-out loss, where photos were put aside; a ring is around the lowest.
+    """
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(7.5, 2.9), layout="constrained")
@@ -114,6 +121,7 @@ def loss_chart(seen: Sequence[Progress], *, title: str = "") -> Figure:
     for name, colour, values in pairs if steps else []:
         axes.plot(places, values, color=colour, alpha=0.25, linewidth=0.8)
         axes.plot(places, smooth(values), color=colour, linewidth=2, label=name)
+    _draw_held_out(axes, steps)
     axes.set(xlabel="step", ylabel="loss", title=title)
     axes.set_xlim(0, steps[-1].total if steps else 1)
     axes.set_ylim(bottom=0)
@@ -121,3 +129,20 @@ def loss_chart(seen: Sequence[Progress], *, title: str = "") -> Figure:
     if steps:
         axes.legend(frameon=False, loc="upper right")
     return figure
+
+
+def held_out(seen: Sequence[Progress]) -> list[tuple[int, float]]:
+    """Steps after which the held-out loss was measured, and what it was."""
+    return [
+        (one.done, one.held_out_loss)
+        for one in seen
+        if one.stage == "step" and one.held_out_loss is not None
+    ]
+
+
+def _draw_held_out(axes: Any, steps: Sequence[Progress]) -> None:
+    measured = held_out(steps)
+    if measured:
+        axes.plot(*zip(*measured, strict=True), "o-", color=GREEN, label="photos put aside")
+        best = min(measured, key=lambda one: one[1])
+        axes.plot(*best, "o", color=GREEN, markersize=13, fillstyle="none", label="best so far")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -53,6 +54,26 @@ def test_the_chart_splits_the_loss_into_subject_and_class() -> None:
     assert {"subject", "class (prior preservation)"} <= set(lines)
     assert lines["subject"][0] == pytest.approx(1.0)
     assert lines["class (prior preservation)"][0] == pytest.approx(0.1)
+
+
+def _measured(losses: dict[int, float], *, count: int) -> list[Progress]:
+    return [replace(one, held_out_loss=losses.get(one.done)) for one in _steps(count)]
+
+
+def test_the_chart_shows_the_held_out_loss_and_rings_its_best() -> None:
+    axes = loss_chart(_measured({10: 0.5, 20: 0.3, 30: 0.4}, count=30)).axes[0]
+    lines = {line.get_label(): line for line in axes.get_lines()}
+    assert list(lines["photos put aside"].get_xdata()) == [10, 20, 30]
+    assert (lines["best so far"].get_xdata()[0], lines["best so far"].get_ydata()[0]) == (20, 0.3)
+    assert "photos put aside" not in [x.get_label() for x in loss_chart(_steps(9)).axes[0].lines]
+
+
+def test_the_headline_says_that_a_job_stopped_early_and_only_then() -> None:
+    seen = _measured({10: 0.5, 20: 0.3, 30: 0.4}, count=30)
+    ended = JobStatus(state="completed", seconds=36)
+    assert "stopped early at step 30 of 100, best at 20" in headline(ended, seen, 0)
+    assert "early" not in headline(JobStatus(state="running", seconds=36), seen, 0)
+    assert "early" not in headline(ended, _measured({100: 0.3}, count=100), 0)
 
 
 def test_a_chart_before_the_first_step_is_empty_and_not_an_error() -> None:
