@@ -117,6 +117,11 @@ PERMISSIONS: tuple[Permission, ...] = (
             "new instances, which have forgotten an avatar",
         ),
         (
+            "UpdateEndpointWeightsAndCapacities",
+            "endpoint/{EndpointName}",
+            "put an endpoint to sleep; auto scaling asks for it of who registers a target",
+        ),
+        (
             "CreateTrainingJob",
             "training-job/{TrainingJobName}, AddTags training-job/{TrainingJobName}, "
             "iam:PassRole {RoleArn}",
@@ -259,7 +264,6 @@ PERMISSIONS: tuple[Permission, ...] = (
 
 FROM_SERVICES: Mapping[str, Mapping[str, str]] = {
     LEARNER: {
-        "sagemaker:UpdateEndpointWeightsAndCapacities": "auto scaling asks for it of who scales",
         "kms:GenerateDataKey": "S3 encrypts what is uploaded, if the bucket has a key of yours",
         "kms:Decrypt": "S3 decrypts what is read, if the bucket has a key of yours",
     },

@@ -123,6 +123,18 @@ def scale_with_queue(
     return made
 
 
+def send_to_sleep(cloud: Cloud, name: str) -> None:
+    """Take every instance from the asynchronous endpoint ``name`` now, as scaling would after a
+    quarter of an hour without a job; wait with ``endpoints.wait_in_service``. What runs is let
+    end, the queue stays. Raises ``ServiceError``."""
+    endpoint = cloud.name(name)
+    with in_words(f"the endpoint {endpoint} cannot be sent to sleep"):
+        cloud.client("sagemaker").update_endpoint_weights_and_capacities(
+            EndpointName=endpoint,
+            DesiredWeightsAndCapacities=[{"VariantName": VARIANT, "DesiredInstanceCount": 0}],
+        )
+
+
 def activities(cloud: Cloud, name: str) -> Iterator[Activity]:
     """What scaled, oldest first, and AWS's own words for why. Raises ``ServiceError``."""
     resource = f"endpoint/{cloud.name(name)}/variant/{VARIANT}"

@@ -14,11 +14,12 @@ from botocore.exceptions import ClientError
 from hypothesis import given
 from hypothesis import strategies as st
 
+from helpers.cloud.endpoints import wait_in_service
 from helpers.cloud.jobs import Job, result
 from helpers.cloud.ledger import Ledger
 from helpers.cloud.load import Load, follow_all
 from helpers.cloud.resources import named
-from helpers.cloud.scaling import activities, scale_with_queue
+from helpers.cloud.scaling import activities, scale_with_queue, send_to_sleep
 from helpers.cloud.session import Cloud
 from helpers.errors import ServiceError
 from helpers.local.scaling import IN_MINUTES, OUT_MINUTES, Scaler, measure
@@ -163,13 +164,8 @@ def scaled(cloud: Cloud, ledger: Ledger, deploy: Deploy) -> Iterator[Callable[..
         endpoint = deploy(max_concurrent=2, properties="minWorkers=2\nmaxWorkers=2\n")
         made.append(endpoint)
         if start == 0:
-            change = [{"VariantName": "AllTraffic", "DesiredInstanceCount": 0}]
-            cloud.client("sagemaker").update_endpoint_weights_and_capacities(
-                EndpointName=endpoint, DesiredWeightsAndCapacities=change
-            )
-            cloud.client("sagemaker").get_waiter("endpoint_in_service").wait(
-                EndpointName=endpoint, WaiterConfig={"Delay": 1, "MaxAttempts": 20}
-            )
+            send_to_sleep(cloud, endpoint)
+            wait_in_service(cloud, endpoint)
         scale_with_queue(cloud, ledger, endpoint, **limits)
         return endpoint
 
