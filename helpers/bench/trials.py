@@ -80,11 +80,16 @@ class Trials:
 
 
 def best_rate(scores: Mapping[tuple[float, int], Scores]) -> float:
-    """The rate of the highest identity score, over the seeds that each was tried with."""
-    rates = {rate for rate, _ in scores}
+    """The rate of the highest mean identity score, over the seeds that all were tried with.
+
+    So the choice stays what it was when the best rate alone is tried with more seeds.
+    """
+    seeds_of: dict[float, set[int]] = {}
+    for rate, seed in scores:
+        seeds_of.setdefault(rate, set()).add(seed)
+    shared = set.intersection(*seeds_of.values())
     return max(
-        sorted(rates),
-        key=lambda rate: fmean(one.identity for (r, _), one in scores.items() if r == rate),
+        sorted(seeds_of), key=lambda rate: fmean(scores[rate, seed].identity for seed in shared)
     )
 
 

@@ -83,6 +83,15 @@ def test_the_best_rate_is_that_of_the_best_likeness_not_of_the_best_prompts() ->
     ) == 10.0  # fmt: skip
 
 
+def test_the_best_rate_stays_the_best_when_it_alone_is_tried_with_more_seeds() -> None:
+    first = {
+        (10.0, 0): Scores(identity=0.6, prompt=0.5),
+        (30.0, 0): Scores(identity=0.5, prompt=0.5),
+    }
+    unlucky = {(10.0, seed): Scores(identity=0.1, prompt=0.5) for seed in (1, 2)}
+    assert best_rate(first) == best_rate({**first, **unlucky}) == 10.0
+
+
 def trials(*, ours: float, theirs: float, reached: bool = True) -> Trials:
     """Two seeds: our steps take ``ours`` seconds and theirs ``theirs``; 4 steps against 10."""
     slow = job(*[theirs] * 10, around=0.0)
