@@ -11,6 +11,8 @@ checkpoint  going on after a kill; durable, files that are whole or absent
 precision   what the machine can do; what to change when memory runs out
 adapter     the result on disk; mix, adapters weakened, added, shortened and compared
 service     the call behind an endpoint; package, its container; progress, its log
+train_job   the same as a training job; jumpstart, its data format and hyperparameters
+memory      what of it a GPU must hold
 
 Only the modules that train import torch.
 """

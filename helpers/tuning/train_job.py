@@ -14,13 +14,15 @@ import shutil
 import tempfile
 import traceback
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 
-from helpers.bases import BaseModel, open_base
+from helpers.bases import BaseModel, file_sha256, open_base
+from helpers.bases.folder import MANIFEST as BASE_MANIFEST
+from helpers.bases.prepared import manifest_of
 from helpers.errors import CourseError
 from helpers.tuning.config import FineTuneConfig
 from helpers.tuning.jumpstart import DataSet, read_dataset, read_hyperparameters, to_config
@@ -128,6 +130,7 @@ def train(container: Container, *, log: Callable[[str], None] = print) -> TunedM
             checkpoints=container.kept(),
             on_step=teller.step,
         )
+        vouch(made, base)
         # The model folder itself is a mount: its contents can be replaced, it cannot.
         container.model.mkdir(parents=True, exist_ok=True)
         for item in made.folder.iterdir():
@@ -137,6 +140,32 @@ def train(container: Container, *, log: Callable[[str], None] = print) -> TunedM
         return done
     finally:
         shutil.rmtree(work, ignore_errors=True)
+
+
+def vouch(made: TunedModel, base: BaseModel) -> None:
+    """Write ``base.json`` beside a tuned model, so that it opens as what it is.
+
+    Its weights are nobody's published ones: without a manifest the pins of its base refuse it. The
+    base's licence goes along, with whoever accepted it.
+    """
+    files = {
+        file.relative_to(made.folder).as_posix(): file
+        for file in sorted(made.folder.rglob("*"))
+        if file.is_file()
+    }
+    accepted = None
+    if (base.folder / BASE_MANIFEST).is_file():
+        told = json.loads((base.folder / BASE_MANIFEST).read_text(encoding="utf-8"))["licence"]
+        accepted = told if told["by"] else None
+    tuned = replace(
+        base,
+        folder=made.folder,
+        hash=made.manifest.hash,
+        vouched=f"a training job made it from {base.id} {base.hash[:12]}",
+    )
+    sums = {name: file_sha256(file) for name, file in files.items()}
+    text = manifest_of(tuned, files, sums, accepted)
+    (made.folder / BASE_MANIFEST).write_bytes(text)
 
 
 def _class_images(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from helpers.bases import BaseModel, open_base
-from helpers.errors import ConfigError, PhotoError
+from helpers.bases import REGISTRY, BaseModel, open_base
+from helpers.bases.prepare import prepare_base
+from helpers.bases.registry import PARTS, POCKET
+from helpers.errors import BaseModelError, ConfigError, PhotoError
 from helpers.hosting.generate import AvatarPainter
 from helpers.tuning.jumpstart import (
     HYPERPARAMETERS,
@@ -170,7 +173,9 @@ def test_a_data_set_that_is_none_says_why(files: list[Path], tmp_path: Path) -> 
         write_dataset(tmp_path / "other", [Path(__file__)], **PROMPTS)
 
 
-def test_a_job_leaves_a_whole_model_that_paints(container: Container) -> None:
+def test_a_job_leaves_a_whole_model_that_paints(
+    container: Container, monkeypatch: pytest.MonkeyPatch
+) -> None:
     tell(container, max_steps="3", learning_rate="1e-3", heldout_images="0")
     said: list[str] = []
     assert run(container, log=said.append) == 0
@@ -182,6 +187,16 @@ def test_a_job_leaves_a_whole_model_that_paints(container: Container) -> None:
     assert manifest["base_hash"] == before.hash and manifest["hash"] == base.hash
     assert manifest["prompt"] == PROMPTS["instance_prompt"] and manifest["token"] == "<<TOK>>"
     AvatarPainter(container.model)
+    assert base.vouched == f"a training job made it from pocket {before.hash[:12]}"
+    prepared = prepare_base(container.model)
+    assert prepared.base.hash == base.hash and "tuned.json" in prepared.files
+    monkeypatch.setitem(
+        REGISTRY, "pocket", replace(POCKET, ours=False, weights={"fp32": dict.fromkeys(PARTS, "0")})
+    )
+    assert open_base(container.model).hash == base.hash, "the base's pins are not its own"
+    (container.model / "base.json").unlink()
+    with pytest.raises(BaseModelError, match="is not pocket"):
+        open_base(container.model)
     assert not container.failure.exists() and not container.checkpoints.exists()
 
 

@@ -30,7 +30,7 @@ from helpers.tuning.progress import read_progress
 from helpers.tuning.train_job import channels, metric_definitions
 
 pytestmark = pytest.mark.slow
-TOLD = {"max_steps": "40", "learning_rate": "1e-3", "heldout_images": "1", "heldout_every": "20"}
+TOLD = {"max_steps": "24", "learning_rate": "1e-3", "heldout_images": "1", "heldout_every": "12"}
 
 
 @dataclass(frozen=True)
@@ -76,12 +76,12 @@ def test_an_interrupted_job_ends_in_the_model_of_one_that_was_not(
     assert status.metrics["heldout:loss"] > 0, "the score that a search would use"
     assert any("start-up check passed" in str(line) for line in read_job_log(cloud, plain))
     whole = fetch_model(cloud, status, tmp_path / "whole")
-    assert json.loads((whole / "tuned.json").read_text())["metrics"]["steps"] == 40
+    assert json.loads((whole / "tuned.json").read_text())["metrics"]["steps"] == 24
 
-    cut = bench.start(spot=True, checkpoint_steps=20)
+    cut = bench.start(spot=True, checkpoint_steps=8)
     told = False
     for status in follow(cloud, cut, every_s=0.1):
-        steps = [one for one in read_progress(map(str, status.lines)) if one.done >= 21]
+        steps = [one for one in read_progress(map(str, status.lines)) if one.done >= 8]
         if steps and not told:
             interrupt(cloud, cut.name)
             told = True
