@@ -14,6 +14,7 @@ store         finished cells on disk
 work          one cell: training, and pictures on the way
 worn          adapters swapped and combined
 runner        worker processes that do cells
+jobs_runner   training jobs that do cells; cell_files, what each is sent
 run           a whole sweep, with progress
 measure       from pictures to tidy tables
 tidy          those tables, as CSV and parquet
