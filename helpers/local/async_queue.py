@@ -20,6 +20,7 @@ from helpers.local.notify import Notice, publish
 from helpers.local.store import now
 
 MAX_INPUT_BYTES = 1024**3
+_EXPIRED = "The request expired: it waited {:.0f} s in the queue."
 DEFAULT_TIMEOUT_S, DEFAULT_TTL_S, DEFAULT_CONCURRENCY = 900, 21_600, 4
 
 
@@ -43,6 +44,15 @@ class AsyncRequest:
     timeout_s: float
     ttl_s: float
     received: datetime = field(default_factory=now)
+
+    @property
+    def waited(self) -> float:
+        """Seconds since it came."""
+        return (now() - self.received).total_seconds()
+
+    @property
+    def expired(self) -> bool:
+        return self.waited > self.ttl_s
 
 
 class AsyncQueue:
@@ -91,6 +101,15 @@ class AsyncQueue:
         for request in waiting:
             self._fail(request, "The endpoint was deleted before it came to this request.")
 
+    def expire(self) -> None:
+        """Fail what waited longer than its TTL, also while there is no instance to take it."""
+        with self._changed:
+            late = [request for request in self._waiting if request.expired]
+            for request in late:
+                self._waiting.remove(request)
+        for request in late:
+            self._fail(request, _EXPIRED.format(request.waited))
+
     def drained(self, timeout_s: float) -> bool:
         """Wait until nothing runs; ``False`` if something still does."""
         with self._changed:
@@ -117,9 +136,8 @@ class AsyncQueue:
 
     def _process(self, request: AsyncRequest, instance: Instance) -> None:
         try:
-            waited = (now() - request.received).total_seconds()
-            if waited > request.ttl_s:
-                raise _Unusable(f"The request expired: it waited {waited:.0f} s in the queue.")
+            if request.expired:
+                raise _Unusable(_EXPIRED.format(request.waited))
             answer = instance.invoke(
                 Invocation(
                     body=self._read(request),

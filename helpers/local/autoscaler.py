@@ -76,6 +76,9 @@ class Autoscaler:
         if not endpoints:
             self._scalers.clear()
             return
+        for endpoint in endpoints:
+            if endpoint.queue:
+                endpoint.queue.expire()
         targets = {
             target["ResourceId"]: target
             for target in self._pages("describe_scalable_targets", "ScalableTargets")

@@ -259,16 +259,24 @@ def test_the_log_tells_what_a_container_did(cloud: Cloud, shared: str) -> None:
 
 
 @pytest.fixture
-def queue(cloud: Cloud, tmp_path: Path) -> Iterator[tuple[AsyncQueue, list[Invocation]]]:
-    """A queue in this process, for limits that take too long, or too much, to reach for real."""
+def context(cloud: Cloud, tmp_path: Path) -> Iterator[Context]:
+    """Of the service that runs, for parts of it in this process."""
     service = find(cloud.settings)
     assert service
     guard = Guard(tmp_path / "work")
-    context = Context(
+    yield Context(
         url=service.url, access_key=service.access_key, secret_key=service.secret_key,
         region=service.region, work=tmp_path / "work", logs=tmp_path / "logs",
         state=tmp_path, threads=1, settle=0, guard=guard,
     )  # fmt: skip
+    guard.close()
+
+
+@pytest.fixture
+def queue(
+    cloud: Cloud, context: Context, tmp_path: Path
+) -> Iterator[tuple[AsyncQueue, list[Invocation]]]:
+    """A queue in this process, for limits that take too long, or too much, to reach for real."""
     invoked: list[Invocation] = []
     log = ContainerLog(
         path=tmp_path / "log",
@@ -290,7 +298,6 @@ def queue(cloud: Cloud, tmp_path: Path) -> Iterator[tuple[AsyncQueue, list[Invoc
     yield made, invoked
     made.close()
     log.close()
-    guard.close()
 
 
 def in_process(cloud: Cloud, **change: Any) -> AsyncRequest:
@@ -319,6 +326,21 @@ def test_a_request_that_waited_too_long_never_reaches_a_container(
     queue[0].put(old)
     assert "expired" in failure_of(cloud, old)
     assert queue[1] == []
+
+
+def test_a_request_expires_while_no_instance_is_there_to_take_it(
+    cloud: Cloud, context: Context
+) -> None:
+    asleep = AsyncQueue(context, lambda: {"OutputConfig": {}})
+    long_ago = datetime.now(UTC) - timedelta(seconds=61)
+    old, fresh = in_process(cloud, received=long_ago), in_process(cloud)
+    asleep.put(old)
+    asleep.put(fresh)
+    asleep.expire()
+    assert "expired" in failure_of(cloud, old)
+    assert asleep.backlog == 1, "the other still waits"
+    assert not exists(cloud, fresh.failure_location)
+    asleep.close()
 
 
 def test_an_input_above_the_limit_never_reaches_a_container(
