@@ -11,9 +11,16 @@ from pathlib import Path
 import diffusers
 import torch
 
-from helpers.errors import AdapterError, CourseError
+from helpers.errors import AdapterError, CourseError, GenerationError
 from helpers.hosting.generate import AvatarPainter, Order
-from helpers.hosting.request import OUT_OF_MEMORY_WORDS, GenerationRequest
+from helpers.hosting.request import OUT_OF_MEMORY_WORDS, several_from_json
+from helpers.hosting.speed import measure
+
+PROMISE_S = 30.0
+"""Work that one call may ask for, by the measured speed. A call has 60 s, of which it may wait 25
+in the queue (``models/avatar_base/config.pbtxt``)."""
+MOST_CHARACTERS = 5_500_000
+"""Base64 of one answer, which may have 6,291,456 bytes."""
 
 
 class AvatarBase:
@@ -26,47 +33,61 @@ class AvatarBase:
     def __init__(self, base_folder: Path, *, adapter_root: Path) -> None:
         self.painter = AvatarPainter(base_folder)
         self.adapter_root = Path(adapter_root).resolve()
-        # The first picture pays for lazily built kernels: pay before the server says "ready".
-        first = {"num_inference_steps": 1, "seed": 0}
-        self.painter.paint(
-            GenerationRequest.from_json("a photo", None, first, limits=self.painter.limits)
-        )
+        # Lazily built kernels are paid for here too, before the server says "ready".
+        limits = self.painter.limits
+        self.speed = measure(self.painter.render, (limits.side, limits.longest_side))
 
-    def answer(self, **asked: str) -> str:
-        """One picture; see ``answer_all``. Raises ``CourseError``."""
+    def answer(self, **asked: str) -> list[str]:
+        """The pictures of one request; see ``answer_all``. Raises ``CourseError``."""
         (said,) = self.answer_all([asked])
         if isinstance(said, Exception):
             raise said
         return said
 
-    def answer_all(self, asked: Sequence[Mapping[str, str]]) -> list[str | CourseError]:
-        """For each request the base64 of its file (``helpers.hosting.picture``), or its error.
+    def answer_all(self, asked: Sequence[Mapping[str, str]]) -> list[list[str] | CourseError]:
+        """For each request the base64 of its files (``helpers.hosting.picture``), or its error.
 
         A request has a ``prompt`` and may have a ``negative_prompt``, ``gen_args``, and the
         ``adapter_path`` and ``adapter_identity`` of an avatar.
         """
-        orders: dict[int, Order] = {}
-        said: dict[int, str | CourseError] = {}
+        said: dict[int, list[str] | CourseError] = {}
+        orders: list[Order] = []
+        places: list[int] = []
         for place, one in enumerate(asked):
             try:
-                orders[place] = self._order(one)
+                wanted = self._orders(one)
             except CourseError as error:
                 said[place] = error
-        for place, done in zip(orders, self.painter.render_all([*orders.values()]), strict=True):
-            if isinstance(done, CourseError):
-                said[place] = done
             else:
-                said[place] = done.to_base64(orders[place].request.format)
-        return [said[place] for place in range(len(asked))]
+                orders += wanted
+                places += [place] * len(wanted)
+        done = self.painter.render_all(orders)
+        for place, order, one in zip(places, orders, done, strict=True):
+            before = said.get(place, [])
+            if isinstance(before, CourseError):
+                continue
+            if isinstance(one, CourseError):
+                said[place] = one
+            else:
+                said[place] = [*before, one.to_base64(order.request.format)]
+        return [_fitting(said[place]) for place in range(len(asked))]
 
-    def _order(self, one: Mapping[str, str]) -> Order:
-        request = GenerationRequest.from_json(
+    def _orders(self, one: Mapping[str, str]) -> list[Order]:
+        requests = several_from_json(
             one["prompt"], one.get("negative_prompt"), one.get("gen_args"),
             limits=self.painter.limits,
         )  # fmt: skip
+        needed = self.speed.seconds(requests)
+        if needed > PROMISE_S:
+            raise GenerationError(
+                f"The request would take about {needed:.0f} s here",
+                f"a call may ask for {PROMISE_S:.0f} s of painting",
+                "Lower num_images_per_prompt, num_inference_steps, width or height",
+            )
         path = one.get("adapter_path")
         folder = self._inside(path) if path else None
-        return Order(request=request, folder=folder, identity=one.get("adapter_identity"))
+        identity = one.get("adapter_identity")
+        return [Order(request=request, folder=folder, identity=identity) for request in requests]
 
     def describe(self) -> str:
         """JSON: which base this is, how large it paints, what is attached, on which libraries."""
@@ -77,6 +98,7 @@ class AvatarBase:
                 "side": self.painter.limits.side,
                 "longest_side": self.painter.limits.longest_side,
                 "adapters": list(self.painter.attached),
+                "seconds_per_step_and_pixel": self.speed.step,
                 "threads": torch.get_num_threads(),
                 "versions": {
                     "python": platform.python_version(),
@@ -95,6 +117,16 @@ class AvatarBase:
                 "Publish the avatar and invoke it by its TargetModel",
             )
         return folder
+
+
+def _fitting(said: list[str] | CourseError) -> list[str] | CourseError:
+    if isinstance(said, CourseError) or sum(map(len, said)) <= MOST_CHARACTERS:
+        return said
+    return GenerationError(
+        "The answer would be larger than SageMaker passes on",
+        "a call may answer 6,291,456 bytes",
+        "Ask for fewer or smaller pictures, or for the format jpeg",
+    )
 
 
 def error_text(error: BaseException) -> str:

@@ -41,7 +41,15 @@ def encode_inputs(inputs: Mapping[str, str]) -> bytes:
 
 
 def decode_output(body: bytes, name: str) -> str:
-    """The text of one output tensor.
+    """The text of an output tensor that has one; see ``decode_outputs``."""
+    texts = decode_outputs(body, name)
+    if len(texts) != 1:
+        raise ServiceError(f"The endpoint's output {name} has {len(texts)} texts", "one was asked")
+    return texts[0]
+
+
+def decode_outputs(body: bytes, name: str) -> list[str]:
+    """The texts of one output tensor.
 
     Raises ``ServiceError`` when it is not there: Triton answers 200 with an empty list if a model
     names its output wrongly, and does not compare shapes with the model's configuration.
@@ -49,9 +57,9 @@ def decode_output(body: bytes, name: str) -> str:
     try:
         outputs = {one["name"]: one for one in json.loads(body)["outputs"]}
         tensor = outputs[name]
-        if tensor["shape"] != [1, 1] or len(tensor["data"]) != 1:
+        if not tensor["data"] or tensor["shape"] != [1, len(tensor["data"])]:
             raise KeyError(name)
-        return str(tensor["data"][0])
+        return [str(text) for text in tensor["data"]]
     except (ValueError, KeyError, TypeError):
         raise ServiceError(
             f"The endpoint's answer has no output {name}",
@@ -77,14 +85,28 @@ class AvatarClient:
         """One picture by the avatar ``target_model``.
 
         ``gen_args`` are those of ``GenerationRequest``: ``seed``, ``num_inference_steps``,
-        ``guidance_scale``, ``width``, ``height``, ``scheduler``, ``format``, ``adapter_scale`` (0
-        paints as the base does).
+        ``guidance_scale``, ``width``, ``height``, ``scheduler``, ``format``, ``label``,
+        ``adapter_scale`` (0 paints as the base does).
         Raises ``GenerationError`` (a refused request), ``AdapterError`` (another base, damaged)
         and ``ServiceError`` (endpoint down, unknown target).
         """
         return decode_response(
             self._invoke(target_model, encode_request(prompt, negative_prompt, gen_args))
         )
+
+    def paint_several(
+        self,
+        target_model: str,
+        prompt: str,
+        negative_prompt: str | None = None,
+        *,
+        count: int,
+        **gen_args: Any,
+    ) -> list[Painted]:
+        """``count`` pictures in one call, whose seeds follow one another; see ``paint``."""
+        gen_args["num_images_per_prompt"] = count
+        body = self._invoke(target_model, encode_request(prompt, negative_prompt, gen_args))
+        return [Painted.from_base64(text) for text in decode_outputs(body, "generated_image")]
 
     def set_up(
         self, target_model: str = "model_setup.tar.gz", *, patience_s: float = 0
@@ -129,6 +151,12 @@ def spoken_error(error: ClientError) -> CourseError:
         kind = getattr(errors, match[1], None)
         if isinstance(kind, type) and issubclass(kind, CourseError):
             return kind(match[2].rstrip('"}\n '))
+    if any(words in said for words in ("not healthy", "is not ready", "is not found")):
+        return ServiceError(
+            "The avatar is not up",
+            "its process ended, or it is being loaded",
+            "Ask again in a few seconds",
+        )
     code = error.response.get("Error", {}).get("Code", "")
     if code == "ModelError":
         if "timed out" in said:

@@ -34,7 +34,7 @@ from transformers.utils import logging as transformers_logging
 from helpers.bases import open_base
 from helpers.errors import CourseError, GenerationError
 from helpers.hosting.avatars import ROOM, Avatar, AvatarShelf
-from helpers.hosting.picture import Painted
+from helpers.hosting.picture import Painted, labelled
 from helpers.hosting.request import GenerationRequest, Limits
 from helpers.hosting.slots import Slots
 from helpers.hosting.words import MOST, PLACES, Words
@@ -167,7 +167,7 @@ class AvatarPainter:
         images = self._run(requests, texts, avatars)
         return [
             Painted(
-                image=image,
+                image=labelled(image) if request.label else image,
                 info=self._info(
                     request,
                     avatar,

@@ -17,11 +17,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from PIL import ExifTags, Image, PngImagePlugin, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageDraw, ImageFont, PngImagePlugin, UnidentifiedImageError
 
 from helpers.errors import GenerationError
 
 CHUNK = "avatar"
+LABEL = "AI generated"
 LONGEST_IN_JPEG = 2_000
 """Characters of a prompt that a JPEG keeps, whose comment holds 64 KB; far more than is read."""
 
@@ -120,3 +121,16 @@ class Painted:
             return cls.from_bytes(base64.b64decode(text, validate=True))
         except (binascii.Error, ValueError):
             raise GenerationError("The answer holds no picture", "it is not base64") from None
+
+
+def labelled(image: Image.Image) -> Image.Image:
+    """A copy with "AI generated" to be seen in a band at its foot, an eighth of its height."""
+    marked = image.copy()
+    width, height = image.size
+    band = max(8, height // 8)
+    draw = ImageDraw.Draw(marked)
+    draw.rectangle((0, height - band, width, height), fill=(0, 0, 0))
+    size = min(band * 0.8, width / 7)
+    where = (width / 2, height - band / 2)
+    draw.text(where, LABEL, (255, 255, 255), ImageFont.load_default(size), anchor="mm")
+    return marked

@@ -15,7 +15,7 @@ from helpers.pins import direct_pins
 from helpers.settings import ROOT
 
 DOOR = ROOT / "models" / "avatar_base"
-ENTRIES = ("helpers.startup", "helpers.hosting.base")
+ENTRIES = ("helpers.startup", "helpers.hosting.base", "helpers.hosting.watch")
 REQUIREMENTS = ROOT / "requirements" / "serving.txt"
 
 

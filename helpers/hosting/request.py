@@ -11,7 +11,7 @@ import json
 import math
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from helpers.errors import GenerationError
@@ -24,6 +24,8 @@ SCHEDULERS = ("base", "ddim", "pndm", "euler", "dpm++", "unipc")
 """Ways to walk from noise to picture; ``base`` is the one that the base model names."""
 FORMATS = ("png", "webp", "jpeg")
 LARGEST_SEED = 2**63 - 1
+MOST_PICTURES = 8
+"""Pictures of one call; how many of a size and so many steps, the measured speed decides."""
 OUT_OF_MEMORY_WORDS = (
     "CUDA out of memory", "CUDA_OUT_OF_MEMORY", "Out of memory", "Out Of Memory",
     "out of memory", "MemoryError", "OutOfMemory", "OOM", "Dst tensor is not initialized",
@@ -72,6 +74,7 @@ class GenerationRequest:
     ``adapter_scale``        0 to 2: how much of the adapter is added; 0 paints as the base does
     ``scheduler``            one of ``SCHEDULERS``
     ``format``               of the file: ``png`` and ``webp`` keep every pixel, ``jpeg`` is small
+    ``label``                whether "AI generated" is to be seen in the picture itself
     """
 
     prompt: str
@@ -84,6 +87,7 @@ class GenerationRequest:
     num_inference_steps: int = 25
     scheduler: str = "base"
     format: str = "png"
+    label: bool = False
 
     @classmethod
     def from_json(
@@ -118,11 +122,13 @@ class GenerationRequest:
                 checked[name] = _one_of(name, value, SCHEDULERS)
             elif name == "format":
                 checked[name] = _one_of(name, value, FORMATS)
+            elif name == "label":
+                checked[name] = _yes_or_no(name, value)
             else:
                 raise GenerationError(
                     "gen_args holds a key that is not known",
-                    "known keys are adapter_scale, format, guidance_scale, height,"
-                    " num_inference_steps, scheduler, seed, width",
+                    "known keys are adapter_scale, format, guidance_scale, height, label,"
+                    " num_images_per_prompt, num_inference_steps, scheduler, seed, width",
                     "Remove it or correct its spelling",
                 )
         checked.setdefault("seed", secrets.randbelow(2**31))
@@ -131,6 +137,25 @@ class GenerationRequest:
             negative_prompt=_text("negative_prompt", negative_prompt or "", empty=True),
             **checked,
         )
+
+
+def several_from_json(
+    prompt: str,
+    negative_prompt: str | None = None,
+    gen_args: str | Mapping[str, Any] | None = None,
+    *,
+    limits: Limits,
+) -> list[GenerationRequest]:
+    """The pictures of one call: ``num_images_per_prompt`` (1, at most ``MOST_PICTURES``) of them,
+    whose seeds follow one another. Raises ``GenerationError`` as ``from_json`` does."""
+    arguments = dict(_arguments(gen_args))
+    count = whole_number(
+        "num_images_per_prompt",
+        arguments.pop("num_images_per_prompt", 1),
+        range(1, MOST_PICTURES + 1),
+    )
+    first = GenerationRequest.from_json(prompt, negative_prompt, arguments, limits=limits)
+    return [replace(first, seed=(first.seed + more) % (LARGEST_SEED + 1)) for more in range(count)]
 
 
 def _arguments(given: str | Mapping[str, Any] | None) -> Mapping[str, Any]:
@@ -178,6 +203,14 @@ def _one_of(name: str, value: object, known: tuple[str, ...]) -> str:
             f"{name} cannot be used", f"it is one of {', '.join(known)}", "Correct it and ask again"
         )
     return str(value)
+
+
+def _yes_or_no(name: str, value: object) -> bool:
+    if not isinstance(value, bool):
+        raise GenerationError(
+            f"{name} cannot be used", "it is true or false", "Correct it and ask again"
+        )
+    return value
 
 
 def _text(name: str, value: object, *, empty: bool) -> str:

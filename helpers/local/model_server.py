@@ -76,6 +76,10 @@ class ModelServer(ABC):
     def _command(self, base: Path | None, work: Path, env: dict[str, str]) -> list[str]:
         """Prepare ``work``, complete ``env`` and return the command line."""
 
+    def processes(self) -> set[str] | None:
+        """Models that have a live process, or ``None`` if this server gives them none."""
+        return None
+
     def _started(self) -> None:  # noqa: B027 - optional
         """Called when the server answers for the first time; may raise ``ServiceError``."""
 

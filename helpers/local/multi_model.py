@@ -29,6 +29,7 @@ from helpers.local.model_server import (
     ServerGone,
     ServerTimeout,
 )
+from helpers.local.watchdog import Watchdog
 
 INVOKE_SECONDS = 60
 LOAD_SECONDS = 60
@@ -91,6 +92,7 @@ class MultiModelHost:
             ("invocations", "hits", "loads", "downloads", "evictions", "restarts"), 0
         )
         self._load_seconds = 0.0
+        self.watchdog = Watchdog(server.processes, self._end_hanging)
 
     @property
     def engine(self) -> dict[str, str]:
@@ -148,9 +150,10 @@ class MultiModelHost:
             return answer
 
     def _ask(self, slot: _Slot, body: bytes, content_type: str) -> Answer:
-        return self.server.invoke(
-            slot.name, body, slot.target, content_type=content_type, timeout=INVOKE_SECONDS
-        )
+        with self.watchdog.over(slot.target):
+            return self.server.invoke(
+                slot.name, body, slot.target, content_type=content_type, timeout=INVOKE_SECONDS
+            )
 
     @contextmanager
     def _in_use(self, target: str) -> Iterator[_Slot]:
@@ -197,7 +200,8 @@ class MultiModelHost:
     def _load_with_evictions(self, slot: _Slot, url: Path) -> Answer:
         while True:
             try:
-                answer = self.server.load(slot.name, url, slot.target, timeout=LOAD_SECONDS)
+                with self.watchdog.over(slot.target):
+                    answer = self.server.load(slot.name, url, slot.target, timeout=LOAD_SECONDS)
             except ServerTimeout as error:
                 # A load that hangs never ends in Triton 24.10, and keeps one of its threads.
                 self.server.stop(patience=0)
@@ -255,7 +259,8 @@ class MultiModelHost:
                 with one.lock:
                     # Somebody may have asked for it meanwhile and found it still in the server.
                     if one.state == "absent":
-                        self.server.unload(one.name, one.target)
+                        with self.watchdog.over(one.target):
+                            self.server.unload(one.name, one.target)
                         self._count("evictions")
             finally:
                 with self._turn:
@@ -274,7 +279,12 @@ class MultiModelHost:
                 for slot in self._slots.values():
                     slot.state = "absent"
             self.server.restart()
+            self.watchdog.refresh()
             self._count("restarts")
+
+    def _end_hanging(self) -> None:
+        with self._restarting:
+            self.server.stop(patience=0)
 
     def _count(self, what: str) -> None:
         with self._turn:

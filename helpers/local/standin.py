@@ -5,6 +5,8 @@ Same HTTP contract, same models, one Python process; it says what it is when ask
 contract: `409` for a model that is registered already, `507` for an error that reads as out of
 memory, `{}` in the list for a model that was loaded under a target. Where Triton 24.10 would end
 (malformed JSON) or wait for 350 seconds (an unload without its target), the stand-in answers 400.
+With ``strict`` it also refuses what the server of 2026 refuses and that of 2024 takes: models
+outside of ``/opt/ml/models`` (here: of the folders in its own), and targets a shell would read.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ import argparse
 import json
 import logging
 import os
+import re
 import signal
 import sys
 import threading
@@ -28,6 +31,8 @@ from helpers.local.model_server import TARGET_HEADER, ModelServer
 from helpers.settings import ROOT
 
 BASE = "avatar_base"
+_NAME = "[0-9A-Za-z._]"
+_REFUSED = set(";|&$`<>()[]{}\\\"'*?~#!")
 _LOG = logging.getLogger(__name__)
 
 
@@ -35,6 +40,11 @@ class StandInServer(ModelServer):
     """Runs ``python -m helpers.local.standin`` in the course's own environment."""
 
     engine_name = "stand-in for Triton"
+
+    def __init__(self, *, strict: bool = False) -> None:
+        """``strict``: with the rules of the server of 2026 on addresses and targets."""
+        super().__init__()
+        self._strict = strict
 
     @property
     def engine(self) -> dict[str, str]:
@@ -44,7 +54,8 @@ class StandInServer(ModelServer):
     def _command(self, base: Path | None, work: Path, env: dict[str, str]) -> list[str]:
         env["PYTHONPATH"] = str(ROOT)
         command = [sys.executable, "-m", "helpers.local.standin", "--port", str(self.port)]
-        return command + ["--work", str(work)] + (["--base", str(base)] if base else [])
+        command += ["--work", str(work)] + (["--strict"] if self._strict else [])
+        return command + (["--base", str(base)] if base else [])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,8 +70,9 @@ class _Registered:
 class _Front:
     """SageMaker's multi-model requests, as the table of Triton's front end has them."""
 
-    def __init__(self, models: Any) -> None:
-        self.models = models
+    def __init__(self, models: Any, strict_below: Path | None = None) -> None:
+        """``strict_below``: folders in it stand for ``/opt/ml/models`` in the rule of 2026."""
+        self.models, self._strict_below = models, strict_below
         self._registered: dict[str, _Registered] = {}
         self._lock = threading.Lock()
 
@@ -72,6 +84,8 @@ class _Front:
             name, url = str(wish["model_name"]), str(wish["url"])
         except (ValueError, KeyError, TypeError):
             return 400, "failed to parse the request JSON buffer"
+        if why := self._too_loose(url, target):
+            return 400, why
         with self._lock:
             if name in self._registered:
                 return 409, f"model repository '{url}' has already been registered"
@@ -88,8 +102,11 @@ class _Front:
             self._registered[name] = one
         return 200, None
 
-    def invoke(self, name: str, body: bytes, target: str | None) -> tuple[int, Any]:
+    def invoke(
+        self, name: str, body: bytes, target: str | None, content_type: str
+    ) -> tuple[int, Any]:
         from helpers.local.standin_models import ModelFailure
+        from helpers.local.standin_wire import read_tensors, write_answer
 
         one = self._registered.get(name)
         if one is None:
@@ -97,16 +114,13 @@ class _Front:
         if one.target != target:
             return 400, f"Request for unknown model: '{target or name}' is not found"
         try:
-            answer = self.models[one.name].run(_tensors(body))
+            tensors, binary = read_tensors(body, content_type)
+            answer = self.models[one.name].run(tensors)
         except ModelFailure as error:
             return self._failure(str(error))
         if answer.has_error():
             return self._failure(answer.error().message())
-        return 200, {
-            "model_name": one.name,
-            "model_version": "1",
-            "outputs": [_output(tensor) for tensor in answer.output_tensors()],
-        }
+        return 200, write_answer(one.name, answer.output_tensors(), binary)
 
     def unload(self, name: str, target: str | None) -> tuple[int, Any]:
         with self._lock:
@@ -133,43 +147,19 @@ class _Front:
         ]
         return 200, {"models": known}
 
+    def _too_loose(self, url: str, target: str | None) -> str:
+        if self._strict_below is None:
+            return ""
+        place = re.escape(str(self._strict_below))
+        if not re.fullmatch(rf"{place}/[^/]+/{_NAME}+/model(/{_NAME}+)?", url):
+            return "the model's url is not one of /opt/ml/models/<name>/model"
+        if target is not None and set(target) & _REFUSED:
+            return "the target model holds a character that is not allowed"
+        return ""
+
     @staticmethod
     def _failure(text: str) -> tuple[int, str]:
         return (507 if any(words in text for words in OUT_OF_MEMORY_WORDS) else 400), text
-
-
-def _tensors(body: bytes) -> dict[str, Any]:
-    import numpy as np
-
-    from helpers.local.standin_models import ModelFailure, Tensor
-
-    try:
-        tensors = {}
-        for one in json.loads(body)["inputs"]:
-            if one["datatype"] != "BYTES":
-                raise ModelFailure(f"unexpected datatype for input '{one['name']}'")
-            values = np.array([text.encode("utf-8") for text in _flat(one["data"])], dtype=object)
-            tensors[one["name"]] = Tensor(one["name"], values.reshape(one["shape"]))
-        return tensors
-    except ModelFailure:
-        raise
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ModelFailure("failed to parse the request JSON buffer") from error
-
-
-def _flat(data: Any) -> list[Any]:
-    return [text for part in data for text in (_flat(part) if isinstance(part, list) else [part])]
-
-
-def _output(tensor: Any) -> dict[str, Any]:
-    values = tensor.as_numpy()
-    texts = [v.decode("utf-8") if isinstance(v, bytes) else str(v) for v in values.ravel()]
-    return {
-        "name": tensor.name(),
-        "datatype": "BYTES",
-        "shape": list(values.shape),
-        "data": texts,
-    }
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -191,11 +181,12 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        kind = self.headers.get("Content-Type", "")
         match self._path():
             case ["models"]:
                 self._answer(*self.front.load(body, self._target()))
             case ["models", name, "invoke"]:
-                self._answer(*self.front.invoke(name, body, self._target()))
+                self._answer(*self.front.invoke(name, body, self._target(), kind))
             case _:
                 self._answer(400, None)
 
@@ -219,9 +210,13 @@ class _Handler(BaseHTTPRequestHandler):
     def _answer(self, status: int, content: Any) -> None:
         if isinstance(content, str):
             content = {"error": content}
-        body = b"" if content is None else json.dumps(content).encode("utf-8")
+        kind = "application/json" if status == 200 else "text/plain"
+        if isinstance(content, tuple):
+            body, kind = content
+        else:
+            body = b"" if content is None else json.dumps(content).encode("utf-8")
         self.send_response(status)
-        self.send_header("Content-Type", "application/json" if status == 200 else "text/plain")
+        self.send_header("Content-Type", kind)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
@@ -238,6 +233,7 @@ def main() -> None:
     options.add_argument("--port", type=int, required=True)
     options.add_argument("--work", required=True, help="folder of this server (names it in ps)")
     options.add_argument("--base", type=Path)
+    options.add_argument("--strict", action="store_true", help="the rules of the server of 2026")
     given = options.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     signal.signal(signal.SIGINT, lambda *_: sys.exit(0))
@@ -246,7 +242,7 @@ def main() -> None:
     # A repository must exist; a base may be laid there later, and loaded then.
     if given.base and BASE in os.listdir(given.base):
         models.load(BASE, given.base / BASE)
-    _Handler.front = _Front(models)
+    _Handler.front = _Front(models, Path(given.work) if given.strict else None)
     with ThreadingHTTPServer(("127.0.0.1", given.port), _Handler) as server:
         _LOG.info("stand-in %s answers on port %d", __version__, given.port)
         server.serve_forever()

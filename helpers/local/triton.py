@@ -103,6 +103,19 @@ class TritonServer(ModelServer):
             command.append(f"--load-model={BASE}")
         return command
 
+    def processes(self) -> set[str] | None:
+        """From the command lines of the stubs: each names its model and instance."""
+        found = set()
+        for stat in Path("/proc").glob("[0-9]*/stat"):
+            try:
+                group = int(stat.read_text().rpartition(")")[2].split()[2])
+                words = stat.with_name("cmdline").read_bytes().decode(errors="replace").split("\0")
+            except (OSError, ValueError, IndexError):
+                continue
+            if self._process is not None and group == self._process.pid:
+                found |= {word.removesuffix("_0_0") for word in words if word.endswith("_0_0")}
+        return found
+
     def _started(self) -> None:
         elsewhere = {
             address
@@ -120,6 +133,11 @@ class TritonServer(ModelServer):
         if self.shared_memory:
             for file in Path("/dev/shm").glob(f"{self.shared_memory}*"):
                 file.unlink(missing_ok=True)
+        for left in (self._start["work"] / "tmp").glob("avatar[-_]*[0-9]*"):
+            if left.name.startswith("avatar-stubs-"):
+                shutil.rmtree(left, ignore_errors=True)
+            elif left.suffix == ".lock":
+                left.unlink(missing_ok=True)
 
     def _wheel(self) -> _Wheel:
         def missing(why: str) -> ServiceError:

@@ -262,6 +262,41 @@ def test_other_paths_are_400(server: ModelServer) -> None:
     assert server.request("POST", "/models/x/foo", b"{}").status == 400
 
 
+def test_binary_mode_carries_texts_as_bytes(loaded: Loaded) -> None:
+    text = "grün, 猫".encode()
+    data = len(text).to_bytes(4, "little") + text
+    asked = {
+        "inputs": [
+            {
+                "name": "prompt",
+                "shape": [1, 1],
+                "datatype": "BYTES",
+                "parameters": {"binary_data_size": len(data)},
+            }
+        ],
+        "outputs": [{"name": "generated_image", "parameters": {"binary_data": True}}],
+    }
+    head = json.dumps(asked).encode()
+    kind = "application/vnd.sagemaker-triton.binary+json;json-header-size="
+    answer = loaded.server.invoke(
+        loaded.name, head + data, loaded.target, content_type=f"{kind}{len(head)}"
+    )
+    assert answer.status == 200, answer.body
+    assert answer.content_type.startswith(kind)
+    size = int(answer.content_type.removeprefix(kind))
+    (told,) = json.loads(answer.body[:size])["outputs"]
+    behind = answer.body[size:]
+    assert told["parameters"]["binary_data_size"] == len(behind)
+    assert int.from_bytes(behind[:4], "little") == len(behind) - 4
+    assert json.loads(behind[4:])["prompt"] == "grün, 猫"
+
+
+def test_one_call_carries_one_prompt(loaded: Loaded) -> None:
+    two = {"name": "prompt", "shape": [2, 1], "datatype": "BYTES", "data": ["a", "b"]}
+    answer = loaded.invoke(json.dumps({"inputs": [two]}).encode())
+    assert answer.status == 400 and "one at a time" in answer.error
+
+
 def test_a_silent_server_is_not_waited_for(loaded: Loaded) -> None:
     body = encode_request("sleep")
     with pytest.raises(ServerTimeout):

@@ -144,6 +144,7 @@ def test_packages_beside_the_base_are_the_ones_it_uses(
         "        import carried\n"
         '        return \'{"base": "%s"}\' % carried.WORDS\n'
     )
+    shutil.copy(ROOT / "helpers" / "hosting" / "watch.py", version / "helpers" / "hosting")
     packages = tmp_path / "packages"
     packages.mkdir()
     (packages / "carried.py").write_text("WORDS = 'from the packages'\n")

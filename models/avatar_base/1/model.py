@@ -1,16 +1,19 @@
 """Triton's door to ``helpers.hosting.base``: tensors in, tensors out, nothing else.
 
-With a ``prompt`` it answers ``generated_image``; without one, ``base_info``.
+With a ``prompt`` it answers ``generated_image``, one text for each picture; without one,
+``base_info``. It also loads avatars again whose process died.
 """
 
 import os
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
 import triton_python_backend_utils as pb_utils
 
 INPUTS = ("prompt", "negative_prompt", "gen_args", "adapter_path", "adapter_identity")
+UNLOAD_SECONDS = 20
 
 
 class TritonPythonModel:
@@ -22,10 +25,12 @@ class TritonPythonModel:
 
         pb_utils.Logger.log_info(str(check_start_up(here / "requirements.txt")))
         from helpers.hosting.base import AvatarBase, error_text
+        from helpers.hosting.watch import StubWatch, records
 
         root = os.environ.get("OPTION_ADAPTER_ROOT", "/opt/ml/models")
         self.base = AvatarBase(here / "base", adapter_root=Path(root))
         self.error_text = error_text
+        StubWatch(records(), reload=_reload, say=pb_utils.Logger.log_warn).start()
 
     def execute(self, requests):
         try:
@@ -41,7 +46,7 @@ class TritonPythonModel:
             return self._error(said)
         if said is None:
             return _response("base_info", self.base.describe())
-        return _response("generated_image", said)
+        return _response("generated_image", *said)
 
     def _error(self, error):
         return pb_utils.InferenceResponse(error=pb_utils.TritonError(self.error_text(error)))
@@ -56,6 +61,14 @@ def _text(request, name):
     return None if tensor is None else tensor.as_numpy().ravel()[0].decode("utf-8")
 
 
-def _response(name, text):
-    tensor = pb_utils.Tensor(name, np.array([[text.encode("utf-8")]], dtype=object))
-    return pb_utils.InferenceResponse([tensor])
+def _response(name, *texts):
+    rows = np.array([[text.encode("utf-8") for text in texts]], dtype=object)
+    return pb_utils.InferenceResponse([pb_utils.Tensor(name, rows)])
+
+
+def _reload(name):
+    pb_utils.unload_model(model_name=name)
+    end = time.monotonic() + UNLOAD_SECONDS
+    while pb_utils.is_model_ready(model_name=name) and time.monotonic() < end:
+        time.sleep(0.05)
+    pb_utils.load_model(model_name=name)

@@ -2,7 +2,8 @@
 
 It imports nothing heavy (about 20 MB of memory each). A base whose process died stays "ready" and
 answers "not healthy" for ever in the Triton of 2024; so one stub at a time, under a file lock,
-unloads and loads it again, while the other stubs wait for that and go on.
+unloads and loads it again, while the other stubs wait for that and go on. The base does the same
+for a stub that died, by the record that each leaves (``helpers.hosting.watch``).
 """
 
 import fcntl
@@ -11,6 +12,7 @@ import json
 import os
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +22,16 @@ BASE = "avatar_base"
 INPUTS = ("prompt", "negative_prompt", "gen_args")
 TRIES = 3
 UNLOAD_SECONDS = 20
+DOWN = ("not healthy", "not ready", "is not found")
+BUSY = ("Exceeds maximum queue size", "Request timeout expired")
+SAID = {
+    "prompt": "GenerationError: The request has no prompt. Say what the picture should show.",
+    "batch": "GenerationError: The request holds several prompts. Send one at a time.",
+    "down": "ServiceError: The shared base is down. Ask again in a minute; on an endpoint "
+    "without a serving image, invoke model_setup first.",
+    "busy": "ServiceError: The shared base has more to paint than a call may wait for. Ask again "
+    "in a few seconds.",
+}
 
 
 class TritonPythonModel:
@@ -30,31 +42,50 @@ class TritonPythonModel:
             _tensor("adapter_path", str(adapter)),
             _tensor("adapter_identity", _identity(manifest)),
         ]
-        # All stubs of one server share a parent process, and so the lock.
-        self.lock = Path(tempfile.gettempdir()) / f"{BASE}-{os.getppid()}.lock"
+        # All stubs of one server share a parent process, and so the lock and the records.
+        shared = Path(tempfile.gettempdir())
+        self.lock = shared / f"{BASE}-{os.getppid()}.lock"
+        name = args["model_name"]
+        self.record = shared / f"avatar-stubs-{os.getppid()}" / _sha256(name)[:16]
+        self.record.parent.mkdir(exist_ok=True)
+        fresh = self.record.with_name(f".{os.getpid()}")
+        fresh.write_text(f"{os.getpid()} {name}", encoding="utf-8")
+        os.replace(fresh, self.record)
+
+    def finalize(self):
+        try:
+            if self.record.read_text(encoding="utf-8").startswith(f"{os.getpid()} "):
+                self.record.unlink()
+        except OSError:
+            pass
 
     def execute(self, requests):
-        return [self._answer(request) for request in requests]
+        # All at once: the base paints together what waits for it at one time. In threads, since
+        # async_exec ends the whole server of 2024 when the base is not loaded.
+        if len(requests) == 1:
+            return [self._answer(requests[0])]
+        with ThreadPoolExecutor(len(requests)) as pool:
+            return list(pool.map(self._answer, requests))
 
     def _answer(self, request):
         # Triton counts the required inputs but does not look at their names.
-        if pb_utils.get_input_tensor_by_name(request, "prompt") is None:
-            why = "GenerationError: The request has no prompt. Say what the picture should show."
-            return pb_utils.InferenceResponse(error=pb_utils.TritonError(why))
+        prompt = pb_utils.get_input_tensor_by_name(request, "prompt")
+        if prompt is None:
+            return _error(SAID["prompt"])
+        if prompt.as_numpy().size != 1:
+            return _error(SAID["batch"])
         answer = self._ask(request)
         for _ in range(TRIES - 1):
-            if not _base_is_down(answer):
+            if not _says(answer, DOWN):
                 break
             self._heal()
             answer = self._ask(request)
         if not answer.has_error():
             return pb_utils.InferenceResponse(answer.output_tensors())
-        if _base_is_down(answer):
-            why = (
-                "ServiceError: The shared base is down. Ask again in a minute; on an endpoint "
-                "without a serving image, invoke model_setup first."
-            )
-            return pb_utils.InferenceResponse(error=pb_utils.TritonError(why))
+        if _says(answer, DOWN):
+            return _error(SAID["down"])
+        if _says(answer, BUSY):
+            return _error(SAID["busy"])
         return pb_utils.InferenceResponse(error=answer.error())
 
     def _ask(self, request):
@@ -68,7 +99,7 @@ class TritonPythonModel:
     def _heal(self):
         with open(self.lock, "w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
-            if not _base_is_down(_probe()):
+            if not _says(_probe(), DOWN):
                 return
             pb_utils.Logger.log_warn(f"{BASE} does not answer: loading it again")
             try:
@@ -84,9 +115,11 @@ class TritonPythonModel:
 def _identity(manifest):
     # The same as helpers.hosting.identity.
     words = manifest.get("embeddings_sha256")
-    if words is None:
-        return manifest["sha256"]
-    return hashlib.sha256((manifest["sha256"] + words).encode()).hexdigest()
+    return manifest["sha256"] if words is None else _sha256(manifest["sha256"] + words)
+
+
+def _sha256(text):
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _probe():
@@ -95,11 +128,12 @@ def _probe():
     ).exec()
 
 
-def _base_is_down(answer):
-    if not answer.has_error():
-        return False
-    said = answer.error().message()
-    return any(words in said for words in ("not healthy", "not ready", "is not found"))
+def _says(answer, words):
+    return answer.has_error() and any(said in answer.error().message() for said in words)
+
+
+def _error(text):
+    return pb_utils.InferenceResponse(error=pb_utils.TritonError(text))
 
 
 def _tensor(name, text):

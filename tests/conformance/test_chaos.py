@@ -1,0 +1,70 @@
+"""Processes killed at random under six callers: nobody is left without an answer, nothing stays."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+
+import pytest
+
+from helpers.bench.hosting_chaos import wreak
+from helpers.local.watchdog import BASE, Watchdog
+from tests.conformance.conftest import SHA256, triton_or_skip
+
+KILLS = 10
+DOG = "avatars/dog.tar.gz"
+
+
+@pytest.mark.slow
+def test_ten_kills_cost_answers_and_nothing_else(tmp_path: Path) -> None:
+    triton_or_skip()
+    manifest = json.dumps({"sha256": SHA256})
+    havoc = wreak(tmp_path / "chaos", manifest, kills=KILLS, seed=1, say=print)
+    assert sum(havoc.kills.values()) >= KILLS
+    assert havoc.unclear == [], "every call gets a picture or a clear, retryable error"
+    assert havoc.recovered_s is not None, "every avatar paints again without help"
+    assert (havoc.processes, havoc.shared, havoc.temporary) == (0, 0, 0)
+
+
+class Server:
+    def __init__(self, *alive: str) -> None:
+        self.alive: set[str] | None = set(alive)
+        self.ended = 0
+
+    def end(self) -> None:
+        self.ended += 1
+
+    def watchdog(self) -> Watchdog:
+        return Watchdog(lambda: self.alive, self.end, patience_s=2.0)
+
+
+def test_a_load_without_its_process_is_hanging() -> None:
+    server = Server(BASE)
+    dog = server.watchdog()
+    with dog.over(DOG):
+        now = time.monotonic()
+        assert not dog.look(now), "it may be starting"
+        assert dog.look(now + 3)
+        server.alive = {BASE, DOG}
+        assert not dog.look(now + 9), "it takes its time, and may"
+
+
+def test_a_base_that_nobody_brings_back_is_missed_and_one_that_never_was_is_not() -> None:
+    server = Server(BASE, DOG)
+    dog, bare = server.watchdog(), Server(DOG)
+    young = bare.watchdog()
+    server.alive = {DOG}
+    with dog.over(DOG), young.over(DOG):
+        now = time.monotonic()
+        assert not dog.look(now) and not young.look(now)
+        assert dog.look(now + 3)
+        assert not young.look(now + 3), "before model_setup there is no base"
+
+
+def test_a_server_without_processes_of_models_is_not_watched() -> None:
+    server = Server()
+    server.alive = None
+    dog = server.watchdog()
+    with dog.over(DOG):
+        assert not dog.look(time.monotonic() + 99)
