@@ -46,9 +46,9 @@ class Plan:
     share: float = 1.0
     turns: int = 50
     blocks: int = 3
-    pictures: int = 24
+    pictures: int = 16
     steps: int = 8
-    pipelines: int = 4
+    pipelines: int = 3
     evictions: int = 2
     shape_avatars: int = 50
     diffusers_loads: int = 5

@@ -32,6 +32,10 @@ BENCHES: Mapping[str, Bench] = {
         about="the trainer beside the recipe of 2023: time, memory, bytes, likeness, FLOPs",
         module="helpers.bench.fine_tune",
     ),
+    "hosting": Bench(
+        about="many avatars on one base beside the design of 2023: swaps, rates, memory, kills",
+        module="helpers.bench.hosting",
+    ),
 }
 
 
