@@ -22,7 +22,8 @@ _LOOK_S = 0.5
 class Runner(Protocol):
     """Does cells, in any order and anywhere, and puts their results into the store it was given.
 
-    ``LocalRunner`` does them here, ``jobs_runner.JobsRunner`` in SageMaker training jobs. A cell that is in the store already need not be done.
+    ``LocalRunner`` does them here, ``jobs_runner.JobsRunner`` in SageMaker training jobs. A cell
+    that is in the store already need not be done.
     """
 
     def run(self, cells: Sequence[Cell]) -> Iterator[CellResult]:
