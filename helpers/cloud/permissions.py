@@ -209,6 +209,7 @@ PERMISSIONS: tuple[Permission, ...] = (
             "alarm:{AlarmName}, TagResource alarm:{AlarmName}",
             "wake an endpoint that has no instances",
         ),
+        ("GetMetricStatistics", "*", "the memory that a job takes"),
         ("DescribeAlarms", "alarm:*", _FIND),
         ("DeleteAlarms", "alarm:{AlarmNames[]}", _END),
     ),

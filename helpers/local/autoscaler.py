@@ -20,14 +20,17 @@ from helpers.local.context import Context
 from helpers.local.control_plane import ControlPlane
 from helpers.local.endpoint import Endpoint
 from helpers.local.fleet import Variant
+from helpers.local.memory import MACHINE_BYTES, resident_bytes
 from helpers.local.scaling import MEASURED, Scaler, Wish, measure
 from helpers.local.store import cut
 from helpers.local.wire import Call, Refusal
+from helpers.local.worker_host import WorkerHost
 
 DIMENSION = "sagemaker:variant:DesiredInstanceCount"
 _SERVICE = {"ServiceNamespace": "sagemaker"}
 SHORTEST_MINUTE_S = 0.2
 MOST_ACTIVITIES = 1000
+MEMORY_EVERY_S = 1.0
 
 
 class Autoscaler:
@@ -38,6 +41,7 @@ class Autoscaler:
         self._minute_s = max(context.settle, SHORTEST_MINUTE_S)
         self._scalers: dict[str, Scaler] = {}
         self._told: dict[str, dict[str, float]] = {}
+        self._memory_at: dict[str, float] = {}
         self._states: dict[str, bool] = {}
         self._activities: deque[dict[str, Any]] = deque(maxlen=MOST_ACTIVITIES)
         self._ended = threading.Event()
@@ -91,6 +95,8 @@ class Autoscaler:
         for endpoint in endpoints:
             variant = endpoint.variants[0]
             values = self._measure(endpoint, variant)
+            if endpoint.queue and endpoint.queue.backlog:  # an idle endpoint is no news
+                self._measure_memory(endpoint, variant)
             resource = f"endpoint/{endpoint.name}/variant/{variant.name}"
             if resource in targets:
                 mine = [policy for policy in policies if policy["ResourceId"] == resource]
@@ -166,6 +172,31 @@ class Autoscaler:
                 ],
             )
         return values
+
+    def _measure_memory(self, endpoint: Endpoint, variant: Variant) -> None:
+        """What the fullest instance's containers hold, in percent of this machine's memory."""
+        held = [
+            resident_bytes(instance.host.processes())
+            for instance in list(variant.instances)
+            if isinstance(instance.host, WorkerHost)
+        ]
+        if not held or time.monotonic() < self._memory_at.get(endpoint.arn, 0):
+            return
+        self._memory_at[endpoint.arn] = time.monotonic() + MEMORY_EVERY_S
+        self._context.client("cloudwatch").put_metric_data(
+            Namespace="/aws/sagemaker/Endpoints",
+            MetricData=[
+                {
+                    "MetricName": "MemoryUtilization",
+                    "Dimensions": [
+                        {"Name": "EndpointName", "Value": endpoint.name},
+                        {"Name": "VariantName", "Value": variant.name},
+                    ],
+                    "Value": 100 * max(held) / MACHINE_BYTES,
+                    "Unit": "Percent",
+                }
+            ],
+        )
 
     def _show(self, states: dict[str, bool]) -> None:
         """An alarm's state, where CloudWatch shows it."""

@@ -130,6 +130,11 @@ class WorkerHost(ABC):
             answer.cancel()  # still in the queue: never begun; begun: goes on, unheard
             raise InvocationTimeout from None
 
+    def processes(self) -> list[int]:
+        """The ids of its Python processes."""
+        with self._lock:
+            return [worker.pid for worker in self._workers.values()]
+
     def stop(self) -> None:
         self._stopping.set()
         with self._lock:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from helpers.cloud.load import Load
+from helpers.cloud.metrics import Sample
 from helpers.ui.live import BLUE, ORANGE, REDRAW_S, png
 
 if TYPE_CHECKING:
@@ -68,4 +69,19 @@ def load_chart(seen: Sequence[Load]) -> Figure:
     lower.yaxis.get_major_locator().set_params(integer=True)
     lower.set_xlabel("seconds since the first job was sent")
     upper.set_title(in_words(seen), fontsize=9)
+    return figure
+
+
+def memory_chart(samples: Sequence[Sample]) -> Figure:
+    """Memory in percent of an instance's, over seconds since the first sample."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7.5, 1.9), layout="constrained")
+    axes: Any = figure.subplots()
+    seconds = [one.time - samples[0].time for one in samples]
+    values = [one.value for one in samples]
+    axes.plot(seconds, values, color=ORANGE, linewidth=2)
+    axes.set(xlabel="seconds", ylabel="memory in %", ylim=(0, max([*values, 1]) * 1.2))
+    axes.set_title(f"{max(values, default=0):.0f}% at most", fontsize=9)
+    axes.spines[["top", "right"]].set_visible(False)
     return figure

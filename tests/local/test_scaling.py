@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -18,13 +19,16 @@ from helpers.cloud.endpoints import wait_in_service
 from helpers.cloud.jobs import Job, result
 from helpers.cloud.ledger import Ledger
 from helpers.cloud.load import Load, follow_all
+from helpers.cloud.metrics import memory_of
 from helpers.cloud.resources import named
 from helpers.cloud.scaling import activities, scale_with_queue, send_to_sleep
 from helpers.cloud.session import Cloud
 from helpers.errors import ServiceError
+from helpers.local.memory import MACHINE_BYTES, resident_bytes
 from helpers.local.scaling import IN_MINUTES, OUT_MINUTES, Scaler, measure
+from helpers.ui.load import memory_chart
 from tests.local.conftest import Deploy
-from tests.local.jobs import send, wait
+from tests.local.jobs import run, send, wait
 
 TRACKING = {
     "PolicyName": "track",
@@ -203,6 +207,26 @@ def test_a_crowd_wakes_an_endpoint_that_grows_works_in_waves_and_sleeps_again(
     alarm = cloud.client("cloudwatch").describe_alarms(AlarmNames=[f"{endpoint}-has-backlog"])
     assert alarm["MetricAlarms"][0]["StateValue"] == "OK"
     assert "ApproximateBacklogSizePerInstance" in _metrics(cloud, endpoint)
+
+
+def test_the_memory_of_a_job_is_in_cloudwatch(cloud: Cloud, shared: str) -> None:
+    began = time.time() - 1
+    for _ in range(3):
+        run(cloud, shared, do="sleep", seconds=1.0)
+        if found := memory_of(cloud, shared, since=began):
+            break
+    # One Python process without libraries: some ten megabytes of this machine.
+    assert found and all(0 < one.value < 20 for one in found)
+    assert [one.time for one in found] == sorted(one.time for one in found)
+    assert memory_chart(found).axes[0].get_title().endswith("at most")
+
+
+def test_memory_is_that_of_the_processes_and_of_no_other() -> None:
+    block = bytearray(50_000_000)
+    with_it = resident_bytes([os.getpid()])
+    assert len(block) < with_it < MACHINE_BYTES
+    assert resident_bytes([]) == 0
+    assert resident_bytes([2**22 + 1]) == 0, "no such process"
 
 
 def test_a_job_that_arrives_while_nothing_runs_is_processed(
