@@ -37,7 +37,9 @@ def watch_training(
             waiting = None
         if time.monotonic() - drawn < REDRAW_S and not status.done:
             continue
-        title = f"{status.detail} · {headline(status, seen, job.per_hour or 0.0)}"
+        title = headline(status, seen, job.per_hour or 0.0)
+        if status.detail != status.state:
+            title = f"{status.detail} · {title}"
         picture = Image(data=png(loss_chart(_steps(seen), title=title)), alt=f"Loss; {title}")
         if handle is None:
             handle = display(picture, display_id=True)
