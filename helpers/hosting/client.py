@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from botocore.exceptions import ClientError
@@ -107,6 +108,17 @@ class AvatarClient:
         gen_args["num_images_per_prompt"] = count
         body = self._invoke(target_model, encode_request(prompt, negative_prompt, gen_args))
         return [Painted.from_base64(text) for text in decode_outputs(body, "generated_image")]
+
+    def paint_seeds(
+        self, target_model: str, prompt: str, seeds: Iterable[int], *, callers: int, **gen_args: Any
+    ) -> list[Painted]:
+        """A picture for each seed, each in a call of its own, ``callers`` of them at a time."""
+        with ThreadPoolExecutor(callers) as pool:
+            return list(
+                pool.map(
+                    lambda seed: self.paint(target_model, prompt, seed=seed, **gen_args), seeds
+                )
+            )
 
     def set_up(
         self, target_model: str = "model_setup.tar.gz", *, patience_s: float = 0

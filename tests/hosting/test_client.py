@@ -1,13 +1,15 @@
 from __future__ import annotations
 
+import io
 import json
+from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
 from PIL import Image
 
 from helpers.errors import AdapterError, CourseError, GenerationError, ServiceError
-from helpers.hosting.client import decode_response, encode_request, spoken_error
+from helpers.hosting.client import AvatarClient, decode_response, encode_request, spoken_error
 from helpers.hosting.picture import Painted
 from tests.hosting import originals
 
@@ -76,3 +78,21 @@ def test_a_refusal_is_the_error_that_the_model_raised(said: str, kind: type[Cour
 
 def test_a_refusal_of_the_endpoint_itself_is_a_service_error() -> None:
     assert isinstance(spoken_error(refused("ValidationError")), ServiceError)
+
+
+def test_a_process_that_ended_is_a_reason_to_ask_again() -> None:
+    said = "Stub process 'avatars/dog-1.tar.gz_0_0' is not healthy."
+    error = spoken_error(refused("ModelError", OriginalMessage=json.dumps({"error": said})))
+    assert type(error) is ServiceError and "Ask again" in str(error)
+
+
+def test_seeds_are_painted_in_their_order_however_many_call() -> None:
+    class Runtime:
+        def invoke_endpoint(self, **asked: Any) -> dict[str, Any]:
+            inputs = {one["name"]: one["data"][0] for one in json.loads(asked["Body"])["inputs"]}
+            info = {"seed": json.loads(inputs["gen_args"])["seed"]}
+            text = Painted(image=Image.new("RGB", (8, 8)), info=info).to_base64()
+            return {"Body": io.BytesIO(answer(data=[text]))}
+
+    painted = AvatarClient(Runtime(), "avatars").paint_seeds("a", "a dog", range(5), callers=3)
+    assert [one.info["seed"] for one in painted] == list(range(5))
