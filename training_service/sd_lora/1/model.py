@@ -12,7 +12,6 @@ import json
 import os
 import tempfile
 import time
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -64,6 +63,8 @@ class TritonPythonModel:
         # async_exec ends the whole server of 2024 when the base is not loaded.
         if len(requests) == 1:
             return [self._answer(requests[0])]
+        from concurrent.futures import ThreadPoolExecutor  # a megabyte, for those who need it
+
         with ThreadPoolExecutor(len(requests)) as pool:
             return list(pool.map(self._answer, requests))
 
