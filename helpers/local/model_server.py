@@ -80,6 +80,10 @@ class ModelServer(ABC):
         """Models that have a live process, or ``None`` if this server gives them none."""
         return None
 
+    def _hangs(self) -> bool:
+        """Whether a start waits for something that will not come."""
+        return False
+
     def _started(self) -> None:  # noqa: B027 - optional
         """Called when the server answers for the first time; may raise ``ServiceError``."""
 
@@ -253,8 +257,9 @@ class ModelServer(ABC):
     def _wait_until_ready(self, timeout: float) -> None:
         end = time.monotonic() + timeout
         while not self.ping(timeout=2):
-            if not self.running or time.monotonic() > end:
-                why = f"it was not ready after {timeout:.0f} seconds"
+            if not self.running or self._hangs() or time.monotonic() > end:
+                waited = timeout - (end - time.monotonic())
+                why = f"it was not ready after {waited:.0f} seconds"
                 raise ServiceError(
                     f"The {self.engine_name} did not start",
                     why if self.running else "its process ended",

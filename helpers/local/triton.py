@@ -14,6 +14,7 @@ import secrets
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +27,8 @@ from helpers.settings import ROOT
 
 SERVING_PYTHON = ROOT / ".venv-serving" / "bin" / "python"
 BASE = "avatar_base"
+GONE_S = 4.0
+"""How long a base that was loading may have no process before its server is given up."""
 _ASK = """
 import importlib.metadata as m, importlib.util as u, json, sys
 s = u.find_spec("pytriton")
@@ -54,6 +57,7 @@ class TritonServer(ModelServer):
         super().__init__()
         self._interpreter = Path(interpreter or SERVING_PYTHON)
         self.shared_memory = ""
+        self._base_seen = 0.0
 
     @property
     def engine(self) -> dict[str, str]:
@@ -79,6 +83,7 @@ class TritonServer(ModelServer):
         env["PATH"] = f"{wheel.interpreter.parent}:{env.get('PATH', os.defpath)}"
         env["LD_LIBRARY_PATH"] = _library_path(wheel.python_prefix, env)
         env["LD_PRELOAD"] = str(write_preload(work / "loopback.so"))
+        self._base_seen = 0.0
         self.shared_memory = f"avatar-{secrets.token_hex(4)}-"
         shm = env.get("SAGEMAKER_TRITON_SHM_DEFAULT_BYTE_SIZE", str(1 << 20))
         command = [
@@ -103,7 +108,7 @@ class TritonServer(ModelServer):
             command.append(f"--load-model={BASE}")
         return command
 
-    def processes(self) -> set[str] | None:
+    def processes(self) -> set[str]:
         """From the command lines of the stubs: each names its model and instance."""
         found = set()
         for stat in Path("/proc").glob("[0-9]*/stat"):
@@ -115,6 +120,13 @@ class TritonServer(ModelServer):
             if self._process is not None and group == self._process.pid:
                 found |= {word.removesuffix("_0_0") for word in words if word.endswith("_0_0")}
         return found
+
+    def _hangs(self) -> bool:
+        # A base that is killed while it loads is waited for without end by Triton 24.10.
+        now = time.monotonic()
+        if BASE in self.processes():
+            self._base_seen = now
+        return self._base_seen > 0 and now - self._base_seen > GONE_S
 
     def _started(self) -> None:
         elsewhere = {

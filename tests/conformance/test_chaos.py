@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
+import signal
+import threading
 import time
 from pathlib import Path
 
 import pytest
 
 from helpers.bench.hosting_chaos import wreak
+from helpers.bench.hosting_stage import group
+from helpers.errors import ServiceError
 from helpers.local.watchdog import BASE, Watchdog
 from tests.conformance.conftest import SHA256, triton_or_skip
 
@@ -68,3 +74,27 @@ def test_a_server_without_processes_of_models_is_not_watched() -> None:
     dog = server.watchdog()
     with dog.over(DOG):
         assert not dog.look(time.monotonic() + 99)
+
+
+def test_a_base_killed_while_the_server_starts_does_not_cost_three_minutes(
+    tmp_path: Path, echo_repository: Path
+) -> None:
+    slow = Path(shutil.copytree(echo_repository, tmp_path / "slow"))
+    model = slow / "avatar_base" / "1" / "model.py"
+    model.write_text("import time\ntime.sleep(3)\n" + model.read_text())
+    server = triton_or_skip()
+
+    def kill() -> None:
+        while BASE not in server.processes():
+            time.sleep(0.02)
+        for pid in group(server.pid):
+            if pid != server.pid:
+                os.kill(pid, signal.SIGKILL)
+
+    killer = threading.Thread(target=kill)
+    killer.start()
+    began = time.monotonic()
+    with pytest.raises(ServiceError, match="did not start"):
+        server.start(slow, tmp_path / "server")
+    killer.join()
+    assert time.monotonic() - began < 60
