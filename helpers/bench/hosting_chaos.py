@@ -95,6 +95,9 @@ def wreak(
         havoc.restarts = host.metrics["restarts"]
     finally:
         ended.set()
+        for one in callers:  # or one of them starts the server again
+            if one.is_alive():
+                one.join()
         region = server.shared_memory
         server.stop()
     havoc.processes = sum(len(group(leader)) for leader in groups)
