@@ -13,6 +13,12 @@ job         one such process: fine-tunes and reads its own clocks and memory
 painted     another: paints with finished adapters and asks the judge
 fine_tune   the bench of the trainer
 page        the results in docs/performance.md
+costs       what settings cost, for notebooks and benches
+experiments           the bench of the experiments
+experiments_shapes    published shapes, and what reproduces them
+experiments_controls  protocol and controls
+experiments_advice    the publication's six recommendations
+experiments_page      the results in docs/experiments.md
 
 Importing it loads nothing heavy.
 """

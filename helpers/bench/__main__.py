@@ -2,6 +2,7 @@
 
 python3 course.py bench
 python3 course.py bench fine-tune
+python3 course.py bench experiments
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("name", nargs="?", help="what to measure; without it: what there is")
     parser.add_argument("--quick", action="store_true", help="only walk through: no number counts")
     parser.add_argument(
-        "--publish", action="store_true", help="also write the numbers into docs/performance.md"
+        "--publish", action="store_true", help="also write the numbers into the documentation"
     )
     given = parser.parse_args(arguments)
     if given.name is None:
@@ -65,10 +66,7 @@ def _measure(name: str, *, quick: bool, publish: bool) -> int:
     )
     path = report.write(settings.outputs / "bench")
     if publish:
-        from helpers.bench.page import PAGE, write_page
-
-        write_page(report)
-        say(f"written into {PAGE.name}")
+        say(f"written into {chosen.publish(report).name}")
     print(f"\n{report.table}\n\n  {path}")
     return 0
 

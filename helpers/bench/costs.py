@@ -1,7 +1,7 @@
 """What settings cost: a short job of each in a process of its own, timed from within.
 
 A process of its own, because memory that was once held stays in the peak. The jobs run one after
-another on the same cores.
+another on one core.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import Any
 
 from helpers.bases import BaseModel
 from helpers.bench.lanes import Lanes, Task
+from helpers.bench.machine import cores
 from helpers.tables import Table, Tabular
 from helpers.tuning.config import FineTuneConfig
 
@@ -81,7 +82,9 @@ def measure_costs(
         )
         for number, changes in enumerate(settings.values())
     ]
-    answers = Lanes(count=1).run({"costs": chain})["costs"]
+    # As many lanes as cores, so that the one in use has one core: two threads that share theirs with
+    # other work slow each other ten-fold.
+    answers = Lanes(count=len(cores())).run({"costs": chain})["costs"]
     shutil.rmtree(work, ignore_errors=True)
     return Costs(found={name: _cost(one) for name, one in zip(settings, answers, strict=True)})
 

@@ -5,15 +5,17 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
-from helpers.bench.report import Row
+from helpers.bench.report import Report, Row
 from helpers.errors import SettingsError
 from helpers.settings import Settings
 
 
 @dataclass(frozen=True, kw_only=True)
 class Bench:
-    """One bench: what it measures in a line, and the module whose ``run`` does it.
+    """One bench: what it measures in a line, the module whose ``run`` does it, and the one whose
+    ``write_page`` puts a report into the documentation (``PAGE``).
 
     ``run(settings, quick=..., say=...)`` returns the rows. ``quick`` walks the same code with very
     few steps: its numbers mean nothing, and its report goes to a file of another name.
@@ -21,10 +23,17 @@ class Bench:
 
     about: str
     module: str
+    page: str = "helpers.bench.page"
 
     def run(self, settings: Settings, *, quick: bool, say: Callable[[str], None]) -> list[Row]:
         """Measure. Raises ``CourseError`` when something that is measured does not work."""
         return importlib.import_module(self.module).run(settings, quick=quick, say=say)
+
+    def publish(self, report: Report) -> Path:
+        """Write the report into its page, which is returned."""
+        page = importlib.import_module(self.page)
+        page.write_page(report)
+        return page.PAGE
 
 
 BENCHES: Mapping[str, Bench] = {
@@ -35,6 +44,11 @@ BENCHES: Mapping[str, Bench] = {
     "hosting": Bench(
         about="many avatars on one base beside the design of 2023: swaps, rates, memory, kills",
         module="helpers.bench.hosting",
+    ),
+    "experiments": Bench(
+        about="steps, prior preservation, subjects in sequence: published shapes with intervals",
+        module="helpers.bench.experiments",
+        page="helpers.bench.experiments_page",
     ),
 }
 

@@ -63,6 +63,7 @@ class Effects(Tabular):
             axes.set_yticks(ticks, names if axes is axes_of[0] else [""] * len(names), fontsize=9)
             axes.set_ylim(-len(names) + 0.4, 0.6)
             axes.tick_params(axis="x", labelsize=8)
+            axes.locator_params(axis="x", nbins=4)
             axes.set_title(f"{line.name}\n({line.better})", fontsize=9, loc="left")
             axes.spines[["top", "right", "left"]].set_visible(False)
         figure.supxlabel(f"{self.what}; bars: 95% intervals", fontsize=8, color=GREY)

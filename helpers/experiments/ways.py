@@ -111,7 +111,7 @@ def ways_chart(panels: Sequence[Ways]) -> Figure:
                       color="white" if dark else "black")  # fmt: skip
         for lesson in range(lessons):
             axes.add_patch(Rectangle((lesson - 0.46, lesson + 0.54), 0.92, 0.92, fill=False,
-                                     edgecolor="#D55E00", linewidth=2))  # fmt: skip
+                                     edgecolor="#D55E00", linewidth=2, zorder=3))  # fmt: skip
         for edge in (0.5, lessons + 0.5):
             axes.axhline(edge, color="white", linewidth=5)
         axes.set_xticks(range(lessons), one.subjects, fontsize=9)

@@ -1,0 +1,236 @@
+"""The bench of the experiments: what the publications show, with seeds, intervals and controls.
+
+Three trainings of everything and 64 pictures of each prompt at each step that is looked at; by
+default some 24,000 pictures and 36,000 steps of training, which two processor cores do in about
+three and a half hours (a quarter of a second a step, 0.6 s a picture each). All cells go through
+one store, so that a bench that was interrupted goes on where it was; ``outputs/bench`` keeps them.
+
+``holds`` speaks of the protocol and the controls. A published shape carries ``reproduced``: yes,
+no or unclear, by its 95% interval. An honest no is a result.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from helpers.bases import BaseModel, shipped_base
+from helpers.bench.costs import Costs, measure_costs
+from helpers.bench.experiments_advice import advice_rows
+from helpers.bench.experiments_controls import control_rows
+from helpers.bench.experiments_shapes import number_rows, shape_rows
+from helpers.bench.machine import cores
+from helpers.bench.report import Row
+from helpers.experiments import plans
+from helpers.experiments.judges import JUDGE, open_judge
+from helpers.experiments.measure import measure
+from helpers.experiments.run import run_cells
+from helpers.experiments.runner import LocalRunner
+from helpers.experiments.store import CellResult, Store
+from helpers.experiments.sweep import Prompt, Subject, Sweep, Variant
+from helpers.settings import ROOT, Settings
+
+SUBJECTS = ROOT / "data" / "subjects"
+MOST_WORKERS = 8
+THREE = (plans.SUBJECT, plans.BEACH, plans.CLASS)
+UNTRAINED = Variant(
+    name="untrained",
+    changes={"learned_tokens": 0, "learning_rate": 1e-9, "token_learning_rate": 1e-9},
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What the bench does. ``changes`` go into every training; none in a true run.
+
+    ``steps`` are the marks of the long curve; of these ``early``, ``usual`` and the last are looked
+    at elsewhere. ``lesson`` is the number of steps of each subject in a sequence.
+    """
+
+    base: BaseModel
+    work: Path
+    judge: Path = JUDGE
+    seeds: tuple[int, ...] = (0, 1, 2)
+    pictures: int = 64
+    sampling_steps: int = 15
+    steps: tuple[int, ...] = (50, 100, 200, 400, 800)
+    early: int = 200
+    usual: int = 400
+    lesson: int = 200
+    cost_steps: int = 20
+    workers: int = field(default_factory=lambda: min(len(cores()), MOST_WORKERS))
+    changes: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def late(self) -> int:
+        """The last mark."""
+        return self.steps[-1]
+
+    @property
+    def low_rate(self) -> Variant:
+        """A rate at which the last mark is as far as ``early`` at the usual one."""
+        return plans.at_rate(self.base, self.early / self.late)
+
+    def sweeps(self) -> dict[str, Sweep]:
+        """Every sweep by name."""
+        doppler, eight = _subject("doppler"), _subject("doppler", "instance_8")
+        few = [
+            doppler.replace(name=f"{count} photos", training=doppler.training[:count])
+            for count in (4, 8, 16)
+        ]
+        own = {name: _subject(name, token=token) for name, token in (
+            ("fourier", "qrn"), ("riobugger", "riobugger"))}  # fmt: skip
+        own["doppler"] = _subject("doppler", "instance_8", token="doppler")
+        similar = own["doppler"], own["fourier"]
+        different = own["riobugger"], own["doppler"]
+        two = {"prompts": (plans.SUBJECT,), "steps": (self.lesson,)}
+        return {
+            "steps": self._sweep(doppler, variants=(plans.LORA, plans.FULL)),
+            "rate": self._sweep(
+                doppler, variants=(self.low_rate,), prompts=THREE, steps=(self.late,)
+            ),
+            "photos": self._sweep(*few, prompts=THREE, steps=(self.usual,)),
+            "animal": self._sweep(
+                eight, variants=(plans.OFF, plans.ON), prompts=THREE,
+                steps=(self.early, self.usual),
+            ),
+            "face": self._sweep(
+                _subject("marlow"), variants=(plans.OFF, plans.ON), prompts=THREE,
+                steps=(self.early, self.usual, self.late),
+            ),
+            "similar": self._pair(similar, "in sequence", **two),
+            "similar-back": self._pair(similar[::-1], "in sequence", **two),
+            "different": self._pair(different, "in sequence", **two),
+            "similar-full": self._pair(
+                similar, "in sequence", variants=(plans.FULL,), **two
+            ),
+            "different-full": self._pair(
+                different, "in sequence", variants=(plans.FULL,), **two
+            ),
+            "similar-adapters": self._pair(similar, "in adapters", **two),
+            "different-adapters": self._pair(different, "in adapters", **two),
+            "similar-together": self._pair(similar, "together", **two),
+            "different-together": self._pair(different, "together", **two),
+            "untrained": self._sweep(
+                doppler, variants=(UNTRAINED,), prompts=(plans.SUBJECT,), steps=(1,)
+            ),
+        }  # fmt: skip
+
+    def _pair(self, subjects: tuple[Subject, ...], taught: str, **how: Any) -> Sweep:
+        how = {"variants": (plans.PLAIN,), **how}
+        return self._sweep(*subjects, taught=taught, **how)
+
+    def _sweep(
+        self, *subjects: Subject, variants: tuple[Variant, ...] = (plans.LORA,),
+        steps: tuple[int, ...] | None = None, prompts: tuple[Prompt, ...] | None = None,
+        taught: str = "alone",
+    ) -> Sweep:  # fmt: skip
+        return Sweep(
+            base=self.base,
+            subjects=subjects,
+            steps=steps or self.steps,
+            seeds=self.seeds,
+            pictures=self.pictures,
+            prompts=prompts or plans.ALL_FOUR,
+            variants=tuple(
+                Variant(name=one.name, changes={**one.changes, **self.changes}) for one in variants
+            ),
+            taught=taught,
+            sampling_steps=self.sampling_steps,
+        )
+
+
+def quick_plan(base: BaseModel, work: Path, judge: Path = JUDGE) -> Plan:
+    """The same walk with so few steps and pictures that nothing is learned."""
+    return Plan(
+        base=base,
+        work=work,
+        judge=judge,
+        seeds=(0,),
+        pictures=2,
+        sampling_steps=1,
+        steps=(1, 2, 3),
+        early=1,
+        usual=2,
+        lesson=1,
+        cost_steps=2,
+        changes={"batch_size": 1, "num_class_images": 2, "class_image_steps": 1},
+    )
+
+
+def run(settings: Settings, *, quick: bool, say: Callable[[str], None]) -> list[Row]:
+    """Every row of the bench. Raises ``CourseError`` when a cell fails; finished ones are kept."""
+    base = shipped_base(settings.base_model, settings=settings)
+    work = settings.outputs / "bench" / "experiments_cells"
+    return measure_all((quick_plan if quick else Plan)(base=base, work=work), say=say)
+
+
+def measure_all(plan: Plan, *, say: Callable[[str], None]) -> list[Row]:
+    """The rows of a plan."""
+    judge = open_judge(plan.judge)  # one that cannot judge is better known before the cells
+    store, sweeps = Store(folder=plan.work), plan.sweeps()
+    cells = [trial.cell for sweep in sweeps.values() for trial in sweep.trials]
+    say(
+        f"{len({cell.hash for cell in cells})} cells with {plan.workers} at a time; interrupt and "
+        "start again whenever you like: finished ones are kept"
+    )
+    results = run_cells(
+        cells,
+        store,
+        runner=LocalRunner(store=store, workers=plan.workers),
+        on_progress=lambda progress: say(str(progress)),
+    )
+    found = {}
+    for name, sweep in sweeps.items():
+        found[name] = measure(sweep, results, judge, store=plan.work)
+        found[name].save(plan.work / "tables" / name)
+        say(f"measured: {name}")
+    costs = _costs(plan)
+    shapes = shape_rows(plan, found)
+    rows = [
+        *control_rows(plan, sweeps, found, results, judge),
+        *shapes,
+        *number_rows(plan, found),
+        *_cost_rows(costs),
+        *advice_rows(plan, found, shapes, costs),
+        *_time_rows(results),
+    ]
+    return rows
+
+
+def _costs(plan: Plan) -> Costs:
+    settings = {
+        f"{way.name} {switch.name}": {**way.changes, **switch.changes, **plan.changes}
+        for way in (plans.LORA, plans.FULL)
+        for switch in (plans.OFF, plans.ON)
+    }
+    photos = _subject("doppler", "instance_8").training
+    return measure_costs(settings, photos, plan.base, plan.work / "costs", steps=plan.cost_steps)
+
+
+def _cost_rows(costs: Costs) -> list[Row]:
+    rows = []
+    for name, one in costs.found.items():
+        key = name.replace(" ", ".")
+        rows += [
+            Row(name=f"cost.{key}.step", value=one.step_s, unit="s"),
+            Row(name=f"cost.{key}.memory", value=one.training_bytes / 1e6, unit="MB"),
+        ]
+    return rows
+
+
+def _time_rows(results: Mapping[str, CellResult]) -> list[Row]:
+    """Of all cells, also those that an earlier run left: the clock of one run may show little."""
+    spent = {
+        what: sum(one.seconds[what] for one in results.values()) / 3600
+        for what in ("training", "painting")
+    }
+    rows = [Row(name=f"time.{what}", value=hours, unit="core hours")
+            for what, hours in spent.items()]  # fmt: skip
+    return [*rows, Row(name="cells", value=float(len(results)))]
+
+
+def _subject(name: str, pictures: str = "instance", token: str | None = None) -> Subject:
+    return Subject.read(SUBJECTS / name, pictures=pictures, token=token)
