@@ -82,8 +82,8 @@ def measure_costs(
         )
         for number, changes in enumerate(settings.values())
     ]
-    # As many lanes as cores, so that the one in use has one core: two threads that share theirs with
-    # other work slow each other ten-fold.
+    # As many lanes as cores, so that the one in use has one core: two threads that share theirs
+    # with other work slow each other ten-fold.
     answers = Lanes(count=len(cores())).run({"costs": chain})["costs"]
     shutil.rmtree(work, ignore_errors=True)
     return Costs(found={name: _cost(one) for name, one in zip(settings, answers, strict=True)})
