@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -16,10 +17,12 @@ from helpers.cloud.images import djl_image
 from helpers.cloud.jobs import follow, notifications, result, submit
 from helpers.cloud.ledger import Ledger
 from helpers.cloud.meter import running
+from helpers.cloud.metrics import memory_of
 from helpers.cloud.needs import quota_name
 from helpers.cloud.quota_requests import request_increase, request_status
 from helpers.cloud.quotas import quota_report
 from helpers.cloud.renew import renew_instances
+from helpers.cloud.scaling import activities, scale_with_queue, send_to_sleep
 from helpers.cloud.serving_image import build_serving_image
 from helpers.cloud.session import Cloud, open_cloud
 from helpers.cloud.topics import create_topics
@@ -53,6 +56,7 @@ def main() -> None:
     print(running(cloud, ledger))
     extend(cloud, "everything", 1)
     renew_instances(cloud, ledger, "everything")
+    scale(cloud, ledger)
     with suppress(CourseError):  # nobody serves it, but it is asked for
         AvatarClient(cloud.client("sagemaker-runtime"), cloud.name("nobody")).paint("a", "prompt")
     print(clean_up(cloud, ledger, personal_data=True).require_empty())
@@ -100,6 +104,15 @@ def fine_tune(cloud: Cloud, ledger: Ledger, folder: Path) -> None:
     assert last.state == "completed", result(cloud, job)
     assert result(cloud, job) == {"bytes": request.stat().st_size}
     assert notifications(cloud, topics.queue_url)
+
+
+def scale(cloud: Cloud, ledger: Ledger) -> None:
+    wait_in_service(cloud, "everything", timeout_s=60)
+    scale_with_queue(cloud, ledger, "everything")
+    memory_of(cloud, "everything", since=time.time() - 600)
+    send_to_sleep(cloud, "everything")
+    wait_in_service(cloud, "everything", timeout_s=60)
+    list(activities(cloud, "everything"))
 
 
 def train(cloud: Cloud, ledger: Ledger, folder: Path) -> None:
