@@ -22,14 +22,15 @@ from helpers.archives import pack
 from helpers.bench.hosting_avatars import MODELS
 from helpers.bench.hosting_stage import REGION, group, target
 from helpers.errors import CourseError
-from helpers.hosting.client import decode_output, encode_request
+from helpers.hosting.client import NOT_UP, decode_output, encode_request
 from helpers.local.multi_model import MultiModelHost
 from helpers.local.triton import TritonServer
 from helpers.settings import ROOT
 
 CALLERS, AVATARS, LOADED = 6, 4, 3
 RECOVERS_S = 60.0
-_RETRYABLE = ("is not healthy", "is not ready", "shared base is down", "has more to paint")
+_RETRYABLE = (*NOT_UP, "shared base is down", "has more to paint")
+"""For these the client's error says to ask again (``spoken_error``)."""
 
 
 @dataclass(kw_only=True)

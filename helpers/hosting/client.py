@@ -17,6 +17,8 @@ from helpers.hosting.picture import Painted
 
 CONTENT_TYPE = "application/octet-stream"
 ASK_AGAIN_S = 2
+NOT_UP = ("not healthy", "is not ready", "is not found")
+"""What Triton says of a model whose process ended, or that is being loaded again."""
 _SPOKEN = re.compile(r"\b([A-Z][A-Za-z]*Error): (.+)", re.DOTALL)
 
 
@@ -163,7 +165,7 @@ def spoken_error(error: ClientError) -> CourseError:
         kind = getattr(errors, match[1], None)
         if isinstance(kind, type) and issubclass(kind, CourseError):
             return kind(match[2].rstrip('"}\n '))
-    if any(words in said for words in ("not healthy", "is not ready", "is not found")):
+    if any(words in said for words in NOT_UP):
         return ServiceError(
             "The avatar is not up",
             "its process ended, or it is being loaded",

@@ -8,6 +8,7 @@ image starts it, with the shared base as a second model repository.
 from __future__ import annotations
 
 import json
+import math
 import os
 import re
 import secrets
@@ -27,8 +28,8 @@ from helpers.settings import ROOT
 
 SERVING_PYTHON = ROOT / ".venv-serving" / "bin" / "python"
 BASE = "avatar_base"
-GONE_S = 4.0
-"""How long a base that was loading may have no process before its server is given up."""
+FIRST_S, GONE_S = 30.0, 4.0
+"""How long a base may have no process before its server is given up: at first, and once seen."""
 _ASK = """
 import importlib.metadata as m, importlib.util as u, json, sys
 s = u.find_spec("pytriton")
@@ -57,7 +58,7 @@ class TritonServer(ModelServer):
         super().__init__()
         self._interpreter = Path(interpreter or SERVING_PYTHON)
         self.shared_memory = ""
-        self._base_seen = 0.0
+        self._base_due = math.inf
 
     @property
     def engine(self) -> dict[str, str]:
@@ -83,7 +84,7 @@ class TritonServer(ModelServer):
         env["PATH"] = f"{wheel.interpreter.parent}:{env.get('PATH', os.defpath)}"
         env["LD_LIBRARY_PATH"] = _library_path(wheel.python_prefix, env)
         env["LD_PRELOAD"] = str(write_preload(work / "loopback.so"))
-        self._base_seen = 0.0
+        self._base_due = math.inf
         self.shared_memory = f"avatar-{secrets.token_hex(4)}-"
         shm = env.get("SAGEMAKER_TRITON_SHM_DEFAULT_BYTE_SIZE", str(1 << 20))
         command = [
@@ -106,6 +107,7 @@ class TritonServer(ModelServer):
             command.append(f"--model-repository={base}")
         if base is not None and (base / BASE).is_dir():  # else it is laid there later, and loaded
             command.append(f"--load-model={BASE}")
+            self._base_due = time.monotonic() + FIRST_S
         return command
 
     def processes(self) -> set[str]:
@@ -125,8 +127,8 @@ class TritonServer(ModelServer):
         # A base that is killed while it loads is waited for without end by Triton 24.10.
         now = time.monotonic()
         if BASE in self.processes():
-            self._base_seen = now
-        return self._base_seen > 0 and now - self._base_seen > GONE_S
+            self._base_due = now + GONE_S
+        return now > self._base_due
 
     def _started(self) -> None:
         elsewhere = {

@@ -26,6 +26,7 @@ from helpers.cloud.endpoints import deploy_async, wait_in_service
 from helpers.cloud.images import IMAGES
 from helpers.cloud.jobs import submit
 from helpers.cloud.renew import renew_instances
+from helpers.cloud.scaling import scale_with_queue, send_to_sleep
 from helpers.cloud.serving_image import build_serving_image
 from helpers.cloud.session import Cloud, open_cloud
 from helpers.cloud.topics import create_topics
@@ -54,10 +55,10 @@ def stop_at(operation: str, moment: str, reached: Callable[[], None]) -> None:
     botocore.endpoint.Endpoint._do_get_response = doomed  # type: ignore[method-assign]
 
 
-def deploy(cloud: Cloud, stem: str, folder: Path) -> str:
+def deploy(cloud: Cloud, stem: str, folder: Path, instance: str = "ml.g5.xlarge") -> str:
     return deploy_async(
         cloud, cloud.ledger(), name=stem, image=IMAGE,
-        model_data=model_archive(folder), instance_type="ml.g5.xlarge",
+        model_data=model_archive(folder), instance_type=instance,
     ).endpoint  # fmt: skip
 
 
@@ -73,6 +74,15 @@ def renew(cloud: Cloud, stem: str, folder: Path) -> None:
     endpoint = deploy(cloud, stem, folder)
     wait_in_service(cloud, endpoint)
     renew_instances(cloud, cloud.ledger(), endpoint)
+
+
+def scale(cloud: Cloud, stem: str, folder: Path) -> None:
+    # By now as many of the others run as the account may have; of these, four each.
+    instance = "ml.g5.2xlarge" if stem.endswith("after") else "ml.g4dn.xlarge"
+    endpoint = deploy(cloud, stem, folder, instance)
+    wait_in_service(cloud, endpoint)
+    scale_with_queue(cloud, cloud.ledger(), endpoint)
+    send_to_sleep(cloud, endpoint)
 
 
 def train(cloud: Cloud, stem: str, folder: Path) -> None:
@@ -104,7 +114,7 @@ def play(scene: str, stem: str, folder: Path) -> None:
     elif scene != "open":
         scenes = {
             "deploy": deploy, "photos": send_photos, "upload": upload_much, "image": build_image,
-            "renew": renew, "train": train,
+            "renew": renew, "scale": scale, "train": train,
         }  # fmt: skip
         scenes[scene](cloud, stem, folder)
 
