@@ -28,23 +28,39 @@ def watch(cloud: Cloud, job: Job, *, price_per_hour: float = 0.0) -> JobStatus:
     The same without a figure is ``for status in follow(cloud, job): print(status.state)``.
     Interrupting the cell leaves the job alone: run it again to look further.
     """
-    from IPython.display import Image, display
-
     seen: list[Progress] = []
-    handle, drawn, status = None, 0.0, None
+    figure, status = LiveFigure(), None
     for status in follow(cloud, job):
         seen += read_progress(map(str, status.lines), job.inference_id)
-        if time.monotonic() - drawn < REDRAW_S and not status.done:
-            continue
-        title = headline(status, seen, price_per_hour)
-        picture = Image(data=png(loss_chart(seen, title=title)), alt=f"Loss by step; {title}")
-        if handle is None:
-            handle = display(picture, display_id=True)
-        else:
-            handle.update(picture)
-        drawn = time.monotonic()
+        if figure.due or status.done:
+            title = headline(status, seen, price_per_hour)
+            figure.show(loss_chart(seen, title=title), alt=f"Loss by step; {title}")
     assert status is not None
     return status
+
+
+class LiveFigure:
+    """One picture of a cell, drawn again in its place while a wait goes on."""
+
+    def __init__(self) -> None:
+        self._handle: Any = None
+        self._drawn = -REDRAW_S
+
+    @property
+    def due(self) -> bool:
+        """Whether the last drawing is a second old."""
+        return time.monotonic() - self._drawn >= REDRAW_S
+
+    def show(self, figure: Figure, *, alt: str) -> None:
+        """``alt`` says in words what the figure shows."""
+        from IPython.display import Image, display
+
+        picture = Image(data=png(figure), alt=alt)
+        if self._handle is None:
+            self._handle = display(picture, display_id=True)
+        else:
+            self._handle.update(picture)
+        self._drawn = time.monotonic()
 
 
 def png(figure: Figure) -> bytes:

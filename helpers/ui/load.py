@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from helpers.cloud.load import Load
 from helpers.cloud.metrics import Sample
-from helpers.ui.live import BLUE, ORANGE, REDRAW_S, png
+from helpers.ui.live import BLUE, ORANGE, LiveFigure
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -19,25 +18,13 @@ def watch_load(looks: Iterable[Load]) -> list[Load]:
 
     The same without a figure is ``for load in looks: print(load)``.
     """
-    from IPython.display import Image, display
-
     seen: list[Load] = []
-    handle, drawn = None, -REDRAW_S
-
-    def draw() -> None:
-        nonlocal handle
-        picture = Image(data=png(load_chart(seen)), alt=in_words(seen))
-        if handle is None:
-            handle = display(picture, display_id=True)
-        else:
-            handle.update(picture)
-
+    figure = LiveFigure()
     for load in looks:
         seen.append(load)
-        if time.monotonic() - drawn >= REDRAW_S:
-            draw()
-            drawn = time.monotonic()
-    draw()
+        if figure.due:
+            figure.show(load_chart(seen), alt=in_words(seen))
+    figure.show(load_chart(seen), alt=in_words(seen))
     return seen
 
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from helpers.cloud.training_jobs import TrainingJob, TrainingStatus, follow
 from helpers.tuning.progress import Progress, read_progress
-from helpers.ui.live import REDRAW_S, headline, loss_chart, png
+from helpers.ui.live import LiveFigure, headline, loss_chart
 
 if TYPE_CHECKING:
     from helpers.cloud.session import Cloud
@@ -26,26 +25,19 @@ def watch_training(
     is ``for status in follow(cloud, job): print(status.detail)``. Interrupting the cell leaves the
     job alone.
     """
-    from IPython.display import Image, display
-
     seen: list[Progress] = []
-    handle, drawn, waiting, status = None, 0.0, once_at, None
+    figure, waiting, status = LiveFigure(), once_at, None
     for status in follow(cloud, job):
         seen += read_progress(map(str, status.lines))
         if waiting and not status.done and any(one.done >= waiting[0] for one in _steps(seen)):
             waiting[1]()
             waiting = None
-        if time.monotonic() - drawn < REDRAW_S and not status.done:
+        if not figure.due and not status.done:
             continue
         title = headline(status, seen, job.per_hour or 0.0)
         if status.detail != status.state:
             title = f"{status.detail} · {title}"
-        picture = Image(data=png(loss_chart(_steps(seen), title=title)), alt=f"Loss; {title}")
-        if handle is None:
-            handle = display(picture, display_id=True)
-        else:
-            handle.update(picture)
-        drawn = time.monotonic()
+        figure.show(loss_chart(_steps(seen), title=title), alt=f"Loss; {title}")
     assert status is not None
     return status
 
