@@ -26,6 +26,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from transformers import CLIPTokenizer
 
 from helpers.pocket.judge import Judge
 from helpers.pocket.model import (
@@ -90,7 +91,10 @@ class Training:
         work.mkdir(parents=True, exist_ok=True)
         self.log = Progress(work / "log.jsonl")
         torch.manual_seed(recipe.seed)
-        self.tokenizer = build_tokenizer(world_words())
+        self.tokenizer = (
+            CLIPTokenizer.from_pretrained(go_on_from / "tokenizer")
+            if go_on_from else build_tokenizer(world_words())
+        )  # fmt: skip
         self.vae, self.unet = build_vae(shape), build_unet(shape)
         self.text = build_text_encoder(shape, self.tokenizer)
         self.judge = Judge()

@@ -55,8 +55,11 @@ def build_tokenizer(words: Iterable[str]) -> CLIPTokenizer:
     learner = Tokenizer(models.BPE(end_of_word_suffix="</w>"))
     learner.normalizer = normalizers.Lowercase()  # type: ignore[assignment]
     learner.pre_tokenizer = pre_tokenizers.WhitespaceSplit()  # type: ignore[assignment]
-    # Far more merges than needed: training stops by itself once every word is one token.
+    # Far more merges than needed: training stops by itself once every word is one token. Last
+    # letters are given in order: left to itself the library numbers them by chance, process by
+    # process, ties fall differently, and a word's number would not be the same after a restart.
     trainer = trainers.BpeTrainer(
+        special_tokens=[letter + "</w>" for letter in alphabet],
         vocab_size=20_000,
         min_frequency=1,
         initial_alphabet=alphabet,

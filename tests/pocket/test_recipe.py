@@ -14,7 +14,14 @@ from safetensors.torch import load_file
 from helpers.bases import BaseModel
 from helpers.pocket.model import PocketShape, build_scheduler, build_text_encoder, build_unet
 from helpers.pocket.recipe import Recipe, Training
-from helpers.pocket.train_base import snr_weights, train_base
+from helpers.pocket.train_base import (
+    NOISY_FROM,
+    NOISY_WEIGHT,
+    noise_weights,
+    snr_weights,
+    timesteps,
+    train_base,
+)
 from helpers.pocket.vocabulary import IDENTIFIERS, build_tokenizer
 from helpers.pocket.world import dataset
 from helpers.pocket.world.captions import world_words
@@ -77,6 +84,11 @@ def test_views_show_one_subject_in_different_pictures(tmp_path: Path) -> None:
 @pytest.fixture(scope="module")
 def tokenizer():
     return build_tokenizer(world_words())
+
+
+def test_a_word_has_the_same_number_after_a_restart(tokenizer) -> None:
+    again = [build_tokenizer(world_words()).get_vocab() for _ in range(3)]
+    assert all(vocabulary == tokenizer.get_vocab() for vocabulary in again)
 
 
 def test_every_word_of_the_world_is_one_token_and_any_text_encodes(tokenizer) -> None:
@@ -144,6 +156,16 @@ def test_min_snr_weights_against_their_definition() -> None:
     weights = snr_weights(alphas)
     assert torch.all(weights[snr <= 5] == 1)
     assert torch.allclose(weights[snr > 5] * snr[snr > 5], torch.tensor(5.0))
+
+
+def test_noise_weighs_more_and_is_drawn_more_often() -> None:
+    alphas = build_scheduler().alphas_cumprod
+    snr, weights = alphas / (1 - alphas), noise_weights(alphas)
+    assert torch.all(weights[snr >= 1] == snr_weights(alphas)[snr >= 1])
+    assert torch.all(weights.diff() >= -1e-6) and weights[-1] == NOISY_WEIGHT
+    steps = timesteps(32, np.random.default_rng(0))
+    assert len(steps) == 32 and steps.min() < 63 and steps.max() > 970
+    assert (steps >= NOISY_FROM).sum() == 16 + 6
 
 
 @pytest.mark.slow
