@@ -19,6 +19,17 @@ experiments_shapes    published shapes, and what reproduces them
 experiments_controls  protocol and controls
 experiments_advice    the publication's six recommendations
 experiments_page      the results in docs/experiments.md
+hosting          the bench of hosting
+hosting_stage    a running Triton with avatars on it, its speed and its memory
+hosting_avatars  adapters of random weights, and the models around them
+hosting_alone    one process without a server, and the shape of Stable Diffusion 2.1
+hosting_chaos    processes killed under load, and what callers heard
+scale            the bench of scale: three sizes, simulated
+scale_facts      what is given to it, with sources, and the limits
+scale_load       who comes when
+scale_queue      the asynchronous endpoint as a load model
+scale_avatars    the multi-model endpoint as one
+scale_page       the results in docs/production.md
 
 Importing it loads nothing heavy.
 """

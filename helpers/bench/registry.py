@@ -50,6 +50,11 @@ BENCHES: Mapping[str, Bench] = {
         module="helpers.bench.experiments",
         page="helpers.bench.experiments_page",
     ),
+    "scale": Bench(
+        about="10, 1,000 and 1,000,000 avatars a day, simulated: waits, instances, money, limits",
+        module="helpers.bench.scale",
+        page="helpers.bench.scale_page",
+    ),
 }
 
 
