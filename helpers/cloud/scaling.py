@@ -91,7 +91,7 @@ def scale_with_queue(
                 PolicyName=made.tracking,
                 **place,
                 PolicyType="TargetTrackingScaling",
-                TargetTrackingScalingPolicyConfiguration=_tracking(
+                TargetTrackingScalingPolicyConfiguration=tracking(
                     endpoint, backlog_per_instance, out_cooldown_s, in_cooldown_s
                 ),
             )
@@ -100,25 +100,11 @@ def scale_with_queue(
                 PolicyName=made.wake,
                 **place,
                 PolicyType="StepScaling",
-                StepScalingPolicyConfiguration={
-                    "AdjustmentType": "ChangeInCapacity",
-                    "MetricAggregationType": "Average",
-                    "Cooldown": out_cooldown_s,
-                    "StepAdjustments": [{"MetricIntervalLowerBound": 0, "ScalingAdjustment": 1}],
-                },
+                StepScalingPolicyConfiguration=waking(out_cooldown_s),
             )["PolicyARN"]
         with ledger.creating("alarm", made.alarm):
             cloud.client("cloudwatch").put_metric_alarm(
-                AlarmName=made.alarm,
-                **_metric(endpoint, "HasBacklogWithoutCapacity"),
-                Statistic="Average",
-                Period=60,
-                EvaluationPeriods=2,
-                Threshold=1,
-                ComparisonOperator="GreaterThanOrEqualToThreshold",
-                TreatMissingData="missing",
-                AlarmActions=[wake],
-                Tags=cloud.tags,
+                **alarm(endpoint, made.alarm, wake), Tags=cloud.tags
             )
     return made
 
@@ -154,7 +140,8 @@ def activities(cloud: Cloud, name: str) -> Iterator[Activity]:
         )
 
 
-def _tracking(endpoint: str, target: float, out_s: int, in_s: int) -> dict[str, Any]:
+def tracking(endpoint: str, target: float, out_s: int, in_s: int) -> dict[str, Any]:
+    """The policy that keeps ``target`` jobs, queued or running, in front of each instance."""
     return {
         "TargetValue": target,
         "CustomizedMetricSpecification": {
@@ -163,6 +150,31 @@ def _tracking(endpoint: str, target: float, out_s: int, in_s: int) -> dict[str, 
         },
         "ScaleOutCooldown": out_s,
         "ScaleInCooldown": in_s,
+    }
+
+
+def waking(out_s: int) -> dict[str, Any]:
+    """The step policy that adds one instance to an endpoint that sleeps."""
+    return {
+        "AdjustmentType": "ChangeInCapacity",
+        "MetricAggregationType": "Average",
+        "Cooldown": out_s,
+        "StepAdjustments": [{"MetricIntervalLowerBound": 0, "ScalingAdjustment": 1}],
+    }
+
+
+def alarm(endpoint: str, name: str, policy: str) -> dict[str, Any]:
+    """The alarm that sets off ``policy``, an ARN: jobs wait, and no instance is there."""
+    return {
+        "AlarmName": name,
+        **_metric(endpoint, "HasBacklogWithoutCapacity"),
+        "Statistic": "Average",
+        "Period": 60,
+        "EvaluationPeriods": 2,
+        "Threshold": 1,
+        "ComparisonOperator": "GreaterThanOrEqualToThreshold",
+        "TreatMissingData": "missing",
+        "AlarmActions": [policy],
     }
 
 
