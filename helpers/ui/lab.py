@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from helpers.cloud.session import Cloud
     from helpers.photos.consent import Consent
     from helpers.photos.photo import Image
+    from helpers.ui.exercises import Checks
 
 Value = TypeVar("Value")
 
@@ -107,6 +108,12 @@ class Lab:
         from helpers.photos.consent import require_consent
 
         return require_consent(self.settings, subject)
+
+    def exercise(self, number: int, *answers: object) -> Checks:
+        """The checks of an exercise, for a ``with`` block; ``answers`` may still be ``...``."""
+        from helpers.ui.exercises import Checks
+
+        return Checks(f"Exercise {number}", *answers)
 
     def _notes_path(self) -> Path:
         name = f"notes-{self.settings.backend}-{self.settings.learner}.json"
