@@ -62,8 +62,16 @@ COURSE = (
         instance_type="ml.g5.2xlarge", hours=2, image="fine-tuning", gpu_memory=24,
     ),
     Need(
+        notebook="03", what="the same kind, grown by a queue of twenty jobs", use="hosting",
+        instance_type="ml.g5.xlarge", hours=0.5, count=3, image="fine-tuning", gpu_memory=24,
+    ),
+    Need(
         notebook="04-07", what="training jobs of the experiments", use="training",
         instance_type="ml.g5.2xlarge", hours=2, image="training", gpu_memory=24,
+    ),
+    Need(
+        notebook="07", what="real-time endpoint of what the jobs made", use="hosting",
+        instance_type="ml.g4dn.xlarge", hours=0.5, image="real-time", gpu_memory=8,
     ),
     Need(
         notebook="08", what="multi-model endpoint of the avatars", use="hosting",
@@ -84,5 +92,5 @@ def quotas_needed() -> Counter[str]:
 
 
 def need_of(notebook: str) -> Need:
-    """The need of a notebook by its number. Raises ``KeyError``."""
-    return {need.notebook: need for need in COURSE}[notebook]
+    """The first need of a notebook by its number. Raises ``KeyError``."""
+    return {need.notebook: need for need in reversed(COURSE)}[notebook]

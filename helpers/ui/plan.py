@@ -26,7 +26,8 @@ def course_plan(cloud: Cloud) -> Table:
     for stem, taken in minutes.items():
         here = f"{taken:g} min" if taken else "?"
         items = [found for notebook, found in estimates if notebook == stem[:2]]
-        rows += [(stem, here, *_words(found)) for found in items] or [(stem, here, "-", "", "")]
+        said = [(stem, "" if number else here, *_words(one)) for number, one in enumerate(items)]
+        rows += said or [(stem, here, "-", "", "")]
     rows += [
         (notebook, "", *_words(found))
         for notebook, found in estimates

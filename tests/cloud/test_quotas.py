@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -27,7 +29,7 @@ from helpers.cloud.quotas import Quota, QuotaBook, quota_report
 from helpers.cloud.session import Cloud, open_cloud
 from helpers.errors import QuotaError
 from helpers.local.launch import stop
-from helpers.settings import Settings
+from helpers.settings import ROOT, Settings
 from tests.local.conftest import Deploy, deploy, ledger, topics  # noqa: F401
 
 ZERO = "ml.g5.4xlarge for endpoint usage"
@@ -46,6 +48,7 @@ def test_the_report_covers_what_the_notebooks_run(cloud: Cloud) -> None:
     found = {quota.name: quota for quota in report.quotas}
     assert {need.quota for need in COURSE} | {TOTAL_QUOTA} == set(found)
     assert found["ml.g5.2xlarge for endpoint usage"].needed == 2, "fine-tuning and avatars at once"
+    assert found["ml.g5.xlarge for endpoint usage"].needed == 3, "notebook 03 grows to three"
     assert "ml.g4dn.xlarge for endpoint usage" in found
     assert any(name.endswith("for training job usage") for name in found)
     assert report.short == () and {q.offered[:3] for q in report.quotas} == {"yes"}
@@ -166,6 +169,20 @@ def test_alternatives_are_ranked_by_what_can_start_and_then_by_price(cloud: Clou
             assert choice.instance.type in text and f"{choice.instance.gpu_memory:g} GiB" in text
     types = {choice.instance.type for choice in alternatives(cloud, need_of("08")).choices}
     assert not any(kind.startswith(("ml.g6", "ml.p3", "ml.m5")) for kind in types)
+
+
+def test_what_a_notebook_deploys_is_among_the_needs() -> None:
+    for path in ROOT.glob("notebooks/0*.ipynb"):
+        code = [
+            "".join(cell["source"])
+            for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]
+            if cell["cell_type"] == "code" and re.search("deploy_|scale_", str(cell["source"]))
+        ]
+        planned = [need for need in COURSE if need.notebook == path.stem[:2]]
+        for kind in re.findall(r'instance_type="(ml\.[\w.]+)"', "\n".join(code)):
+            assert kind in {need.instance_type for need in planned}, (path.stem, kind)
+        for most in re.findall(r"\bmost=(\d+)", "\n".join(code)):
+            assert int(most) in {need.count for need in planned}, (path.stem, most)
 
 
 def test_needs_at_once_are_added_up() -> None:
