@@ -10,6 +10,7 @@
     ├── TrainingError          a fine-tuning run ended without a usable adapter
     ├── AdapterError           an adapter is damaged or belongs to another base
     ├── GenerationError        a request for a picture asks for something out of range
+    │   └── SafetyError        the endpoint's safety checker does not paint or hand out a picture
     ├── ExperimentError        an experiment cannot be run, or its numbers cannot be trusted
     ├── ServiceError           the local SageMaker, or one of its containers, is not there
     │   └── QuotaError         the account may not have that many instances, or cannot ask for more
@@ -91,6 +92,10 @@ class AdapterError(CourseError):
 
 class GenerationError(CourseError):
     """A request for a picture asks for something out of range."""
+
+
+class SafetyError(GenerationError):
+    """The endpoint's safety checker does not paint, or does not hand out, a picture."""
 
 
 class ExperimentError(CourseError):

@@ -45,7 +45,7 @@ def traces_in(name: str, data: bytes) -> frozenset[str]:
     """What the content of a file says: an archive, a picture, weights, or any text."""
     if name.endswith((".tar.gz", ".tgz", ".tar")):
         return frozenset(_in_archive(data))
-    if name.lower().endswith(PICTURES):
+    if name.lower().endswith((*PICTURES, ".webp")):
         return frozenset(_in_picture(name, data))
     return frozenset(_in_other(name, data))
 
@@ -122,10 +122,11 @@ def _in_json(text: str) -> Iterator[str]:
             sha256=known["sha256"], embeddings_sha256=known.get("embeddings_sha256")
         )
         yield f"avatar:{adapter_identity(manifest)[:16]}"
-    photos = known.get("photos")
-    for one in photos if isinstance(photos, list) else ():
-        if _is_hash(one):
-            yield f"photo:{one}"
+    for field, kind in (("photos", "photo"), ("adapters", "adapter")):
+        named = known.get(field)
+        for one in named if isinstance(named, list) else ():
+            if _is_hash(one):
+                yield f"{kind}:{one}"
 
 
 def _photo(content: bytes) -> str:

@@ -14,6 +14,7 @@ import torch
 from helpers.errors import AdapterError, CourseError, GenerationError
 from helpers.hosting.generate import AvatarPainter, Order
 from helpers.hosting.request import OUT_OF_MEMORY_WORDS, several_from_json
+from helpers.hosting.safety import open_checker
 from helpers.hosting.speed import measure
 
 PROMISE_S = 30.0
@@ -27,11 +28,11 @@ class AvatarBase:
     """One base pipeline behind the tensors of ``avatar_base/config.pbtxt``.
 
     ``adapter_root`` is the folder under which the endpoint keeps its models: no request can
-    name an adapter anywhere else.
+    name an adapter anywhere else. ``safety`` names its checker (``helpers.hosting.safety``).
     """
 
-    def __init__(self, base_folder: Path, *, adapter_root: Path) -> None:
-        self.painter = AvatarPainter(base_folder)
+    def __init__(self, base_folder: Path, *, adapter_root: Path, safety: str = "") -> None:
+        self.painter = AvatarPainter(base_folder, checker=open_checker(safety, base_folder))
         self.adapter_root = Path(adapter_root).resolve()
         # Lazily built kernels are paid for here too, before the server says "ready".
         limits = self.painter.limits
@@ -98,6 +99,7 @@ class AvatarBase:
                 "side": self.painter.limits.side,
                 "longest_side": self.painter.limits.longest_side,
                 "adapters": list(self.painter.attached),
+                "safety": self.painter.checker.name if self.painter.checker else "off",
                 "seconds_per_step_and_pixel": self.speed.step,
                 "threads": torch.get_num_threads(),
                 "versions": {

@@ -5,20 +5,26 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from botocore.exceptions import ClientError
 
 from helpers import errors
-from helpers.errors import CourseError, GenerationError, ServiceError
+from helpers.errors import CourseError, GenerationError, SafetyError, ServiceError
 from helpers.hosting.picture import Painted
 
 CONTENT_TYPE = "application/octet-stream"
 ASK_AGAIN_S = 2
 NOT_UP = ("not healthy", "is not ready", "is not found")
 """What Triton says of a model whose process ended, or that is being loaded again."""
+SHARED_MEMORY_FULL = (
+    "Unable to initialize shared memory key",
+    "Failed to increase the shared memory pool size",
+)
+"""What Triton says when ``/dev/shm`` has no room for another region, or for a larger one. The
+status is 507: SageMaker unloads avatars that are idle and asks again before a caller hears it."""
 _SPOKEN = re.compile(r"\b([A-Z][A-Za-z]*Error): (.+)", re.DOTALL)
 
 
@@ -76,6 +82,20 @@ def decode_response(body: bytes) -> Painted:
     return Painted.from_base64(decode_output(body, "generated_image"))
 
 
+def shown(painted: Sequence[Painted]) -> list[Painted]:
+    """The pictures of one call, cards for those that a safety checker held back among them.
+
+    Raises ``SafetyError`` with its reason when it held back all.
+    """
+    if painted and all(one.withheld for one in painted):
+        raise SafetyError(
+            "The endpoint does not hand the picture out",
+            str(painted[0].withheld),
+            "Ask for something else, or try another seed",
+        )
+    return list(painted)
+
+
 class AvatarClient:
     """Paints through ``invoke_endpoint``; ``runtime`` is a boto3 ``sagemaker-runtime`` client."""
 
@@ -90,12 +110,12 @@ class AvatarClient:
         ``gen_args`` are those of ``GenerationRequest``: ``seed``, ``num_inference_steps``,
         ``guidance_scale``, ``width``, ``height``, ``scheduler``, ``format``, ``label``,
         ``adapter_scale`` (0 paints as the base does).
-        Raises ``GenerationError`` (a refused request), ``AdapterError`` (another base, damaged)
-        and ``ServiceError`` (endpoint down, unknown target).
+        Raises ``GenerationError`` (a refused request), ``SafetyError`` (held back, and why),
+        ``AdapterError`` (another base, damaged) and ``ServiceError`` (endpoint down, unknown
+        target).
         """
-        return decode_response(
-            self._invoke(target_model, encode_request(prompt, negative_prompt, gen_args))
-        )
+        body = self._invoke(target_model, encode_request(prompt, negative_prompt, gen_args))
+        return shown([decode_response(body)])[0]
 
     def paint_several(
         self,
@@ -106,10 +126,15 @@ class AvatarClient:
         count: int,
         **gen_args: Any,
     ) -> list[Painted]:
-        """``count`` pictures in one call, whose seeds follow one another; see ``paint``."""
+        """``count`` pictures in one call, whose seeds follow one another; see ``paint``.
+
+        A picture that a safety checker held back is a card (``Painted.withheld`` says why); when
+        all are, ``SafetyError`` is raised.
+        """
         gen_args["num_images_per_prompt"] = count
         body = self._invoke(target_model, encode_request(prompt, negative_prompt, gen_args))
-        return [Painted.from_base64(text) for text in decode_outputs(body, "generated_image")]
+        texts = decode_outputs(body, "generated_image")
+        return shown([Painted.from_base64(text) for text in texts])
 
     def paint_seeds(
         self, target_model: str, prompt: str, seeds: Iterable[int], *, callers: int, **gen_args: Any
@@ -170,6 +195,13 @@ def spoken_error(error: ClientError) -> CourseError:
             "The avatar is not up",
             "its process ended, or it is being loaded",
             "Ask again in a few seconds",
+        )
+    if any(words in said for words in SHARED_MEMORY_FULL):
+        return ServiceError(
+            "The endpoint's shared memory is full",
+            "each avatar that is up holds a region of /dev/shm, and all of them were busy",
+            "Ask again in a few seconds; for more room, set SAGEMAKER_TRITON_SHM_DEFAULT_BYTE_SIZE"
+            " to 1048576, or take more instances",
         )
     code = error.response.get("Error", {}).get("Code", "")
     if code == "ModelError":

@@ -32,10 +32,11 @@ from PIL import Image
 from transformers.utils import logging as transformers_logging
 
 from helpers.bases import open_base
-from helpers.errors import CourseError, GenerationError
+from helpers.errors import CourseError, GenerationError, SafetyError
 from helpers.hosting.avatars import ROOM, Avatar, AvatarShelf
 from helpers.hosting.picture import Painted, labelled
 from helpers.hosting.request import GenerationRequest, Limits
+from helpers.hosting.safety import Checker, card
 from helpers.hosting.slots import Slots
 from helpers.hosting.words import MOST, PLACES, Words
 from helpers.tuning.networks import load_text_encoder
@@ -45,6 +46,8 @@ __all__ = [
 ]  # fmt: skip
 
 
+NO_CHECKER: dict[str, Any] = {"safety_checker": None, "requires_safety_checker": False}
+"""A pipeline that brings a checker would blacken pictures and say nothing to the caller."""
 LARGEST_BATCH = PLACES // MOST
 """Pictures painted together; each may bring an avatar with words of its own."""
 
@@ -66,10 +69,18 @@ class AvatarPainter:
     """Paints with one base and any number of adapters made for it.
 
     ``threads`` sets torch's threads (for the process); ``room`` are bytes of host memory for
-    adapters. Thread-safe: batches are painted one after another.
+    adapters; ``checker`` says what is not painted or not handed out (``helpers.hosting.safety``).
+    Thread-safe: batches are painted one after another.
     """
 
-    def __init__(self, base_folder: Path, *, threads: int | None = None, room: int = ROOM) -> None:
+    def __init__(
+        self,
+        base_folder: Path,
+        *,
+        threads: int | None = None,
+        room: int = ROOM,
+        checker: Checker | None = None,
+    ) -> None:
         if threads:
             torch.set_num_threads(threads)
         self.base = open_base(Path(base_folder))
@@ -82,6 +93,7 @@ class AvatarPainter:
                 base_folder,
                 text_encoder=load_text_encoder(Path(base_folder) / "text_encoder", torch.float32),
                 local_files_only=True,
+                **NO_CHECKER,
             )
             pipe = pipe.to(device, dtype)
         pipe.set_progress_bar_config(disable=True)
@@ -91,6 +103,7 @@ class AvatarPainter:
         self._shelf = AvatarShelf(self.base, dtype, room=room)
         self._schedulers = schedulers(pipe.scheduler)
         self._lock = threading.Lock()
+        self.checker = checker
         self.limits = Limits.of(self.base)
 
     @property
@@ -111,8 +124,9 @@ class AvatarPainter:
     ) -> Painted:
         """Paint, with the adapter in that folder or, without one, as the base does.
 
-        Raises ``AdapterError`` (damaged, missing, another base, not the expected one) and
-        ``GenerationError`` (the accelerator has no room).
+        Raises ``AdapterError`` (damaged, missing, another base, not the expected one),
+        ``SafetyError`` (the checker refuses the prompt) and ``GenerationError`` (the accelerator
+        has no room).
         """
         folder = Path(adapter_folder) if adapter_folder else None
         (done,) = self.render_all([Order(request=request, folder=folder, identity=identity)])
@@ -128,6 +142,7 @@ class AvatarPainter:
         with self._lock, quiet():
             for place, order in enumerate(orders):
                 try:
+                    self._require_harmless(order.request)
                     avatar = self._avatar(order)
                 except CourseError as error:
                     answers[place] = error
@@ -142,6 +157,10 @@ class AvatarPainter:
                     painted = [error] * len(batch)
                 answers.update(zip([place for place, _ in batch], painted, strict=True))
         return [answers[place] for place in range(len(orders))]
+
+    def _require_harmless(self, request: GenerationRequest) -> None:
+        if self.checker and (why := self.checker.refuse(request.prompt)):
+            raise SafetyError("The picture is not painted", why, "Ask for something else")
 
     def _avatar(self, order: Order) -> Avatar | None:
         # At scale 0 the adapter is not there at all: learned words and rounding included.
@@ -165,17 +184,19 @@ class AvatarPainter:
             for name in ("prompt", "negative_prompt")
         }
         images = self._run(requests, texts, avatars)
+        withheld = self.checker.withhold(images) if self.checker else [None] * len(images)
         return [
             Painted(
-                image=labelled(image) if request.label else image,
+                image=_handed_out(image, request, why),
                 info=self._info(
                     request,
                     avatar,
                     {name: self._unread(written[place], avatar) for name, written in texts.items()},
-                ),
+                )
+                | ({"withheld": why} if why else {}),
             )
-            for place, (image, request, avatar) in enumerate(
-                zip(images, requests, avatars, strict=True)
+            for place, (image, request, avatar, why) in enumerate(
+                zip(images, requests, avatars, withheld, strict=True)
             )
         ]
 
@@ -237,6 +258,12 @@ class AvatarPainter:
         }
 
 
+def _handed_out(image: Image.Image, request: GenerationRequest, why: str | None) -> Image.Image:
+    if why:
+        return card(image.size, why)
+    return labelled(image) if request.label else image
+
+
 def _parts(batches: Iterable[list[Any]]) -> Iterator[list[Any]]:
     for batch in batches:
         for start in range(0, len(batch), LARGEST_BATCH):
@@ -274,7 +301,9 @@ def load_pipeline(base_folder: Path) -> Any:
     dtype = torch.float16 if device == "cuda" else torch.float32
     with quiet():
         # Not from_pretrained(dtype=...): an older diffusers ignores it without a word.
-        pipe = StableDiffusionPipeline.from_pretrained(base_folder, local_files_only=True)
+        pipe = StableDiffusionPipeline.from_pretrained(
+            base_folder, local_files_only=True, **NO_CHECKER
+        )
         pipe = pipe.to(device, dtype)
     pipe.set_progress_bar_config(disable=True)
     return pipe

@@ -27,12 +27,12 @@ LONGEST_IN_JPEG = 2_000
 """Characters of a prompt that a JPEG keeps, whose comment holds 64 KB; far more than is read."""
 
 _XMP_MARK = b"http://ns.adobe.com/xap/1.0/\0"
-_AI_GENERATED = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
+AI_GENERATED = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
 _XMP = (
     '<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF'
     ' xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#"><rdf:Description rdf:about=""'
     ' xmlns:Iptc4xmpExt="http://iptc.org/std/Iptc4xmpExt/2008-02-29/"'
-    f' Iptc4xmpExt:DigitalSourceType="{_AI_GENERATED}"/></rdf:RDF></x:xmpmeta>'
+    f' Iptc4xmpExt:DigitalSourceType="{AI_GENERATED}"/></rdf:RDF></x:xmpmeta>'
 )
 
 
@@ -49,6 +49,12 @@ class Painted:
     def unread(self) -> Mapping[str, list[str]]:
         """Words that the text encoder did not read, by prompt; empty lists when all were."""
         return self.info.get("unread", {})
+
+    @property
+    def withheld(self) -> str | None:
+        """Why this is a card and not what was painted (``helpers.hosting.safety``); ``None`` for
+        every other picture."""
+        return self.info.get("withheld")
 
     def to_png(self) -> bytes:
         """Lossless PNG with provenance. The same picture and info give the same bytes."""
@@ -89,10 +95,13 @@ class Painted:
         self.image.save(buffer, "WEBP", lossless=True, exif=exif, xmp=_XMP.encode())
         return buffer.getvalue()
 
+    def to_bytes(self, format: str = "png") -> bytes:
+        """The file in a format of ``helpers.hosting.request.FORMATS``."""
+        return {"png": self.to_png, "webp": self.to_webp, "jpeg": self.to_jpeg}[format]()
+
     def to_base64(self, format: str = "png") -> str:
         """Base64 of the file in a format of ``helpers.hosting.request.FORMATS``."""
-        make = {"png": self.to_png, "webp": self.to_webp, "jpeg": self.to_jpeg}[format]
-        return base64.b64encode(make()).decode("ascii")
+        return base64.b64encode(self.to_bytes(format)).decode("ascii")
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Painted:

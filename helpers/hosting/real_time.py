@@ -18,6 +18,7 @@ from helpers.errors import GenerationError
 from helpers.hosting.base import error_text
 from helpers.hosting.generate import AvatarPainter
 from helpers.hosting.real_time_request import RealTimeRequest
+from helpers.hosting.safety import open_checker
 from helpers.hosting.speed import measure
 
 PROMISE_S = 45.0
@@ -32,7 +33,10 @@ _ROOM_BYTES = 2_000  # the answer's names, numbers and brackets
 
 
 class RealTimePainter:
-    """Answers requests with pictures. Starting it paints a few, to measure the machine's speed."""
+    """Answers requests with pictures. Starting it paints a few, to measure the machine's speed.
+
+    ``safety`` names its checker (``helpers.hosting.safety``).
+    """
 
     def __init__(
         self,
@@ -41,8 +45,9 @@ class RealTimePainter:
         promise_s: float = PROMISE_S,
         deadline_s: float = DEADLINE_S,
         most_bytes: int = MOST_BYTES,
+        safety: str = "",
     ) -> None:
-        self.painter = AvatarPainter(base_folder)
+        self.painter = AvatarPainter(base_folder, checker=open_checker(safety, base_folder))
         limits = self.painter.limits
         self.speed = measure(self.painter.render, (limits.side, limits.longest_side))
         self._promise_s, self._deadline_s, self._most_bytes = promise_s, deadline_s, most_bytes

@@ -9,7 +9,7 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from helpers.errors import ServiceError
-from helpers.hosting.client import spoken_error
+from helpers.hosting.client import shown, spoken_error
 from helpers.hosting.picture import Painted
 
 CONTENT_TYPE = "application/json"
@@ -26,8 +26,9 @@ class RealTimeClient:
 
         ``arguments`` are those of ``RealTimeRequest``: ``negative_prompt``,
         ``num_images_per_prompt``, ``seed``, ``height``, ``width``, ``num_inference_steps``,
-        ``guidance_scale``. Raises ``GenerationError`` (a refused request) and ``ServiceError``
-        (endpoint down, too slow, request or answer too large).
+        ``guidance_scale``. Raises ``GenerationError`` (a refused request), ``SafetyError`` (all
+        pictures held back) and ``ServiceError`` (endpoint down, too slow, request or answer too
+        large).
         """
         body = json.dumps({"prompt": prompt, **arguments}).encode()
         try:
@@ -39,7 +40,7 @@ class RealTimeClient:
             )
         except ClientError as error:
             raise spoken_error(error) from error
-        return decode_answer(answer["Body"].read())
+        return shown(decode_answer(answer["Body"].read()))
 
 
 def decode_answer(body: bytes) -> list[Painted]:

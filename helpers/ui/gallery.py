@@ -8,6 +8,7 @@ from pathlib import Path
 from PIL import Image, ImageDraw
 
 from helpers.hosting.picture import Painted
+from helpers.hosting.provenance import save_picture
 from helpers.ui.sheets import INK, PAPER, SOFT, fitted, font_of, wrapped
 
 TILE, GAP, MARGIN, LABEL = 160, 8, 36, 210
@@ -55,8 +56,7 @@ def gallery(
 
 
 def save_poster(poster: Image.Image, path: Path, *, adapters: Iterable[str | None]) -> Path:
-    """Write the poster as a PNG that says, as each picture in it does, that it is AI generated and
-    by which ``adapters`` (``info["adapter_sha256"]`` of its pictures)."""
+    """Write the poster, and a note beside it, which say, as each picture in it does, that it is AI
+    generated and by which ``adapters`` (``info["adapter_sha256"]`` of its pictures)."""
     info = {"source": "AI generated", "adapters": sorted({one for one in adapters if one})}
-    path.write_bytes(Painted(image=poster, info=info).to_png())
-    return path
+    return save_picture(Painted(image=poster, info=info), path)

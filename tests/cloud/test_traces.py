@@ -14,6 +14,7 @@ from PIL import Image
 from helpers.archives import pack
 from helpers.cloud.traces import traces_in, traces_in_text, traces_of_key
 from helpers.hosting.picture import Painted
+from helpers.hosting.provenance import note_path, save_picture
 from helpers.photos.archive import pack_request
 from helpers.photos.load import load_photo
 from helpers.photos.photo import Photo
@@ -74,6 +75,15 @@ def test_a_painted_picture_names_its_adapter_and_is_no_photo(form: str) -> None:
     assert traces_in("x.png", of_the_base.to_png()) == set()
     poster = Painted(image=PICTURE, info={"adapters": [SHA, OTHER]})
     assert traces_in("x.png", poster.to_png()) == {f"adapter:{SHA}", f"adapter:{OTHER}"}
+
+
+@pytest.mark.parametrize("info", [{"adapter_sha256": SHA}, {"adapters": [SHA]}])
+def test_the_note_beside_a_picture_belongs_to_whom_the_picture_belongs(
+    tmp_path: Path, info: dict[str, object]
+) -> None:
+    path = save_picture(Painted(image=Image.new("RGB", (8, 8)), info=info), tmp_path / "me.webp")
+    for one in (path, note_path(path)):
+        assert f"adapter:{SHA}" in traces_in(one.name, one.read_bytes())
 
 
 def test_an_adapter_is_known_by_its_weights_and_by_its_manifest(tmp_path: Path) -> None:

@@ -27,8 +27,11 @@ class TritonPythonModel:
         from helpers.hosting.base import AvatarBase, error_text
         from helpers.hosting.watch import StubWatch, records
 
-        root = os.environ.get("OPTION_ADAPTER_ROOT", "/opt/ml/models")
-        self.base = AvatarBase(here / "base", adapter_root=Path(root))
+        self.base = AvatarBase(
+            here / "base",
+            adapter_root=Path(os.environ.get("OPTION_ADAPTER_ROOT", "/opt/ml/models")),
+            safety=os.environ.get("OPTION_SAFETY_CHECKER", ""),
+        )
         self.error_text = error_text
         StubWatch(records(), reload=_reload, say=pb_utils.Logger.log_warn).start()
 

@@ -4,6 +4,7 @@
 the toolkit made of its JSON. What they raise reaches the caller as HTTP 400 with the error's text.
 """
 
+import os
 from pathlib import Path
 
 from helpers.startup import check_start_up
@@ -13,7 +14,7 @@ def model_fn(model_dir):
     print(check_start_up(Path(__file__).with_name("requirements.txt")), flush=True)
     from helpers.hosting.real_time import RealTimePainter
 
-    painter = RealTimePainter(Path(model_dir))
+    painter = RealTimePainter(Path(model_dir), safety=os.environ.get("OPTION_SAFETY_CHECKER", ""))
     print(painter.describe(), flush=True)
     return painter
 
