@@ -14,6 +14,7 @@ import os
 import shutil
 import tarfile
 import tempfile
+import unicodedata
 import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -27,6 +28,7 @@ MIB = 1024**2
 _BLOCK = 512
 _HEADERS_PER_MEMBER = 4096  # generous: one tar header, one pax header and their padding
 _CHUNK = MIB
+_MOST_AT_ONCE = 2 * MIB
 _PARSER_ERRORS = (
     tarfile.TarError,
     OSError,
@@ -37,6 +39,8 @@ _PARSER_ERRORS = (
     RecursionError,
     IndexError,
     KeyError,
+    AttributeError,
+    TypeError,
 )
 
 
@@ -100,6 +104,12 @@ def unpack(
                     archive.copy(entry, file)
             except (FileExistsError, NotADirectoryError):
                 raise _refused(entry.name, "a file of that name is already there") from None
+            except OSError as error:
+                raise ArchiveError(
+                    f"the archive member {_shown(entry.name)} cannot be written",
+                    error.strerror or type(error).__name__,
+                    "make room on the disk, or unpack to another folder",
+                ) from error
         return [entry.name for entry in archive.entries]
 
 
@@ -112,7 +122,8 @@ def safe_name(name: str) -> str:
     parts = PurePosixPath(name).parts
     if ".." in parts:
         raise _refused(name, "its path climbs out of the archive with ..")
-    if not parts or len(parts) > 32 or max(len(part.encode()) for part in parts) > 255:
+    sizes = [len(part.encode()) for part in parts]
+    if not parts or len(parts) > 32 or max(sizes) > 255 or sum(sizes) > 2048:
         raise _refused(name, "its name is empty, too long or too deep")
     return "/".join(parts)
 
@@ -139,6 +150,23 @@ class _Archive:
         return content.getvalue()
 
 
+class _Wary:
+    """A file for ``tarfile``, which reads what a member says of itself (a long name, a pax header)
+    into memory at once: more than any name needs is refused."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self.seek, self.tell, self._read = file.seek, file.tell, file.read
+
+    def read(self, size: int = -1) -> bytes:
+        if not 0 <= size <= _MOST_AT_ONCE:
+            raise ArchiveError(
+                "an archive member is refused",
+                f"what it says of itself exceeds {_MOST_AT_ONCE // MIB} MiB",
+                "pack and send it again",
+            )
+        return self._read(size)
+
+
 @contextmanager
 def _opened(data: bytes | Path, limit_bytes: int, limit_members: int) -> Iterator[_Archive]:
     """A checked archive, unpacked to memory or a nameless temporary file, never to names."""
@@ -146,7 +174,7 @@ def _opened(data: bytes | Path, limit_bytes: int, limit_members: int) -> Iterato
         with _understood():
             ceiling = limit_bytes + (limit_members + 8) * _HEADERS_PER_MEMBER
             _decompress(data, plain, ceiling)
-            tar = tarfile.open(fileobj=plain, mode="r:")  # noqa: SIM115 (closed with plain)
+            tar = tarfile.open(fileobj=_Wary(plain), mode="r:")  # type: ignore[arg-type]  # noqa: SIM115
             entries = list(_checked(tar, limit_bytes, limit_members))
             _require_end(plain, tar)
         if not entries:
@@ -175,10 +203,12 @@ def _decompress(data: bytes | Path, plain: IO[bytes], ceiling: int) -> None:
 
 
 def _checked(tar: tarfile.TarFile, limit_bytes: int, limit_members: int) -> Iterator[_Entry]:
-    total, files, folders = 0, set[str](), set[str]()
+    total, files, folders, alike = 0, set[str](), set[str](), dict[str, str]()
     for count, member in enumerate(tar, start=1):
         if count > limit_members:
-            raise ArchiveError(f"the archive has more than {limit_members} members")
+            raise ArchiveError(
+                f"the archive has more than {limit_members} members", "", "pack fewer files"
+            )
         if member.isdir() and member.name in (".", "./"):
             continue
         name = safe_name(member.name)
@@ -197,6 +227,9 @@ def _checked(tar: tarfile.TarFile, limit_bytes: int, limit_members: int) -> Iter
                 raise _refused(name, f"with it the files exceed {limit_bytes // MIB} MiB")
             if name in files:
                 raise _refused(name, "it is there twice")
+            # Some disks hold only one of two names that differ in how their accents are composed.
+            if alike.setdefault(unicodedata.normalize("NFC", name), name) != name:
+                raise _refused(name, "another member has the same name, its accents written apart")
             files.add(name)
         folders |= parents
         if parents & files or (name in files and name in folders):

@@ -36,6 +36,18 @@ class CourseError(Exception):
         super().__init__(" ".join(sentence for sentence in sentences if sentence))
 
 
+def fit_to_print(text: object, longest: int = 60) -> str:
+    """A stranger's word for a message: cut to ``longest`` characters, and what would turn the
+    line round, hide in it or break it (RTL override, zero width, surrogates, control characters)
+    written as an escape."""
+    text = str(text)
+    plain = "".join(
+        one if one.isprintable() else one.encode("unicode_escape").decode("ascii")
+        for one in text[: longest + 1]
+    )
+    return plain if len(plain) <= longest and len(text) <= longest else f"{plain[: longest - 3]}..."
+
+
 def _begins_as_prose(text: str) -> bool:
     """Whether a capital may be put: a message can also begin with the name of a key or a file."""
     return text.split(" ", 1)[0] in (

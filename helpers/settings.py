@@ -9,7 +9,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from helpers.errors import SettingsError
+from helpers.errors import SettingsError, fit_to_print
 
 ROOT = Path(__file__).resolve().parent.parent
 """The checkout: the folder that holds ``helpers``, ``models`` and ``notebooks``."""
@@ -17,6 +17,8 @@ ROOT = Path(__file__).resolve().parent.parent
 MOST_HOURS = 168
 """A week: whoever needs an endpoint for longer runs a product, not a course."""
 
+MOST_THREADS = 1024
+_REGION = re.compile(r"[a-z]{2,8}(-[a-z]{2,16}){1,3}-\d{1,2}", re.ASCII)
 _LEARNER = re.compile(r"(?!.*--)[a-z0-9]([a-z0-9-]{0,18}[a-z0-9])?")
 _ROLE = re.compile(r"arn:aws[a-z-]*:iam::\d{12}:role/[\w+=,.@/-]+")
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
@@ -58,7 +60,9 @@ class Settings:
     def __post_init__(self) -> None:
         if self.backend not in ("local", "aws"):
             raise SettingsError(
-                f"AVATAR_BACKEND is {self.backend!r}", "it can be local or aws", "set one of them"
+                f"AVATAR_BACKEND is '{fit_to_print(self.backend)}'",
+                "it can be local or aws",
+                "set one of them",
             )
         if not _LEARNER.fullmatch(self.learner):
             raise SettingsError(
@@ -66,14 +70,30 @@ class Settings:
                 "up to 20 lower-case letters, digits and single hyphens, none at either end",
                 "choose such a name",
             )
-        if self.threads < 1:
-            raise SettingsError("AVATAR_THREADS is below 1", "", "set it to your number of cores")
+        if not 1 <= self.threads <= MOST_THREADS:
+            raise SettingsError(
+                "AVATAR_THREADS is below 1" if self.threads < 1 else "AVATAR_THREADS is too large",
+                f"{MOST_THREADS} at most",
+                "set it to your number of cores",
+            )
+        if not _REGION.fullmatch(self.region):
+            raise SettingsError(
+                f"AVATAR_REGION is '{fit_to_print(self.region)}'",
+                "it becomes part of addresses, and a region reads us-east-1",
+                "set it to a region of AWS",
+            )
         if self.role_arn and not _ROLE.fullmatch(self.role_arn):
             raise SettingsError(
-                "AVATAR_ROLE_ARN is no role", "it reads arn:aws:iam::<account>:role/<name>"
+                "AVATAR_ROLE_ARN is no role",
+                "it reads arn:aws:iam::<account>:role/<name>",
+                "copy it from the role's page, or leave it out",
             )
         if self.bucket and not _BUCKET.fullmatch(self.bucket):
-            raise SettingsError("AVATAR_BUCKET is no bucket's name", "it has no s3:// before it")
+            raise SettingsError(
+                "AVATAR_BUCKET is no bucket's name",
+                "it has 3 to 63 lower-case letters, digits, dots, hyphens, and no s3:// before it",
+                "set it to a bucket's name, or leave it out",
+            )
         if not 0 < self.hours <= MOST_HOURS:
             raise SettingsError(
                 f"AVATAR_HOURS is {self.hours:g}",
@@ -97,7 +117,9 @@ class Settings:
         }
         if unknown := sorted(set(given) - set(known)):
             raise SettingsError(
-                f"unknown setting {unknown[0]}", "", f"known settings: {', '.join(sorted(known))}"
+                f"unknown setting {fit_to_print(unknown[0])}",
+                "",
+                f"known settings: {', '.join(sorted(known))}",
             )
         values: dict[str, Any] = {
             known[name].name: _parse(name, given[name], known[name].default) for name in given
@@ -109,14 +131,20 @@ def _parse(name: str, text: str, default: object) -> object:
     if isinstance(default, bool):
         if text.lower() in _TRUE | _FALSE:
             return text.lower() in _TRUE
-        raise SettingsError(f"{name} is {text!r}", "it is a switch", "set it to 1 or 0")
+        given = f"{name} is '{fit_to_print(text)}'"
+        raise SettingsError(given, "it is a switch", "set it to 1 or 0")
     if isinstance(default, (int, float)):
         kind = type(default)
         try:
             return kind(text)
         except ValueError:
             what = "a whole number" if kind is int else "a number"
-            raise SettingsError(f"{name} is {text!r}", f"it is {what}") from None
+            why, then = f"it is {what}", "correct it, or leave it out"
+            raise SettingsError(f"{name} is '{fit_to_print(text)}'", why, then) from None
     if default is None or isinstance(default, Path):
-        return Path(text).expanduser().resolve()
+        try:
+            return Path(text).expanduser().resolve()
+        except (RuntimeError, ValueError, OSError):  # ~nobody, a NUL, a name too long
+            why, then = "it is no path on this machine", "set it to a folder's or file's path"
+            raise SettingsError(f"{name} is '{fit_to_print(text)}'", why, then) from None
     return text

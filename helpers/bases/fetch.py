@@ -9,6 +9,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import re
 import shutil
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -22,12 +23,14 @@ from helpers.archives import safe_name
 from helpers.bases.folder import MANIFEST, BaseModel, file_sha256, open_base
 from helpers.errors import BaseModelError, CourseError
 from helpers.s3 import split_uri
+from helpers.strict_json import parse_object
 
 MIB = 1024**2
 SPARE = 256 * MIB
 """Bytes of disk that stay free."""
 TRIES = 3
 AT_ONCE = 4
+_SHA256 = re.compile("[0-9a-f]{64}")
 
 
 def fetch_base(s3: Any, uri: str, folder: Path) -> BaseModel:
@@ -66,10 +69,11 @@ def read_manifest(s3: Any, uri: str) -> dict[str, Any]:
     """``base.json`` of the base at ``uri``. Raises ``BaseModelError`` where no whole base lies."""
     bucket, key = _object(uri, MANIFEST)
     try:
-        manifest = json.loads(s3.get_object(Bucket=bucket, Key=key)["Body"].read())
+        manifest = parse_object(s3.get_object(Bucket=bucket, Key=key)["Body"].read())
         for name, facts in manifest["files"].items():
             right = safe_name(name) == name and name != MANIFEST
-            right = right and isinstance(facts["bytes"], int) and len(facts["sha256"]) == 64
+            right = right and type(facts["bytes"]) is int and facts["bytes"] >= 0
+            right = right and _SHA256.fullmatch(facts["sha256"])
             if not right:
                 raise ValueError(name)
     except ClientError as trouble:
@@ -79,7 +83,11 @@ def read_manifest(s3: Any, uri: str) -> dict[str, Any]:
             "upload it with python3 course.py base, which writes its manifest last",
         ) from None
     except (ValueError, KeyError, TypeError, AttributeError, CourseError):
-        raise BaseModelError(f"the manifest of the base model at {uri} is damaged") from None
+        raise BaseModelError(
+            f"the manifest of the base model at {uri} is damaged",
+            f"{MANIFEST} names a file of the base, its bytes and its sha256 in each line",
+            "upload the base again with python3 course.py base",
+        ) from None
     return manifest
 
 

@@ -12,7 +12,7 @@ from helpers.bases.recognise import recognise
 from helpers.bases.records import remembered_folder, require_licence
 from helpers.bases.registry import PARTS, REGISTRY, Registered, registered
 from helpers.bases.shape import read_config, read_shape
-from helpers.errors import BaseModelError
+from helpers.errors import BaseModelError, fit_to_print
 from helpers.settings import ROOT, Settings
 
 POCKET = ROOT / "models" / "pocket"
@@ -81,13 +81,15 @@ def open_base(
         if given.get("hash") != combined_hash(sums) or base_id not in (None, given.get("id")):
             raise BaseModelError(
                 f"The base model in {folder.name}/ is not the one that its {MANIFEST} names",
-                f"It should be {given.get('id')} {str(given.get('hash'))[:12]}, "
+                f"It should be {fit_to_print(given.get('id'))} "
+                f"{fit_to_print(given.get('hash'), 12)}, "
                 f"its weights are {combined_hash(sums)[:12]}",
                 "Get the base model again",
             )
         entry, vouched = registered(str(given.get("id"))), str(given.get("vouched"))
         shape.require(entry, folder)
-        if (given.get("licence") or {}).get("licence") != entry.licence.spdx:
+        accepted = given.get("licence")
+        if not isinstance(accepted, dict) or accepted.get("licence") != entry.licence.spdx:
             require_licence(entry, settings)
     else:
         entry, vouched = recognise(folder, shape, sums, base_id=base_id, settings=settings)

@@ -16,9 +16,11 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from helpers.errors import BaseModelError
+from helpers.errors import BaseModelError, fit_to_print
+from helpers.strict_json import parse_object
 
 PREFIX = "text_model."
+_MOST_LAYERS = 100
 _LARGEST_HEADER = 100 * 1024**2
 _COUNTER = "embeddings.position_ids"
 """A buffer of counting numbers that old converters saved; both versions make it themselves."""
@@ -35,18 +37,24 @@ def bare(key: str) -> str:
 
 
 def encoder_keys(config: Mapping[str, Any]) -> set[str]:
-    """Every key of the ``CLIPTextModel`` of that configuration, prefixed."""
+    """Every key of the ``CLIPTextModel`` of that configuration, prefixed.
+
+    Raises ``BaseModelError`` where it names no plausible number of layers.
+    """
+    layers = config.get("num_hidden_layers")
+    if not isinstance(layers, int) or not 1 <= layers <= _MOST_LAYERS:
+        raise BaseModelError(
+            "The base model's text encoder is damaged",
+            f"num_hidden_layers of text_encoder/config.json is no number from 1 to {_MOST_LAYERS}",
+            "Get the base model again",
+        )
     pairs = [f"{layer}.{kind}" for layer in _LAYERS for kind in ("weight", "bias")]
     keys = {
         "embeddings.token_embedding.weight",
         "embeddings.position_embedding.weight",
         "final_layer_norm.weight",
         "final_layer_norm.bias",
-        *(
-            f"encoder.layers.{number}.{pair}"
-            for number in range(int(config["num_hidden_layers"]))
-            for pair in pairs
-        ),
+        *(f"encoder.layers.{number}.{pair}" for number in range(layers) for pair in pairs),
     }
     return {prefixed(key) for key in keys}
 
@@ -71,7 +79,8 @@ def check_encoder(keys: Iterable[str], config: Mapping[str, Any]) -> None:
     missing, left_over = wanted - mapped, mapped - wanted
     if missing or left_over:
         first = sorted(missing or left_over)[0]
-        why = f"{len(missing)} weights are missing, {len(left_over)} left over, such as {first}"
+        shown = fit_to_print(first, 120)
+        why = f"{len(missing)} weights are missing, {len(left_over)} left over, such as {shown}"
     else:
         why = f"some of its keys begin with {PREFIX} and some do not"
     raise BaseModelError(
@@ -110,8 +119,8 @@ def _header(path: Path) -> tuple[dict[str, Any], int]:
             size = int.from_bytes(file.read(8), "little")
             if not 2 <= size <= min(_LARGEST_HEADER, path.stat().st_size - 8):
                 raise ValueError
-            header = json.loads(file.read(size))
-            if not isinstance(header, dict):
+            header = parse_object(file.read(size), at_most=_LARGEST_HEADER)
+            if header and not all(isinstance(entry, dict) for entry in header.values()):
                 raise ValueError
     except (OSError, ValueError):
         raise BaseModelError(

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from helpers.archives import safe_name
 from helpers.bases.folder import (
     MANIFEST,
     BaseModel,
@@ -27,7 +28,7 @@ from helpers.bases.recognise import recognise
 from helpers.bases.records import require_licence, trust_weights
 from helpers.bases.registry import PARTS, UNSUPPORTED, registered
 from helpers.bases.shape import INDEX, read_config, read_shape
-from helpers.errors import BaseModelError
+from helpers.errors import ArchiveError, BaseModelError, fit_to_print
 from helpers.settings import Settings
 
 _CLASSES = {
@@ -104,19 +105,13 @@ def prepare_base(
 
 def _prepared_before(folder: Path, base_id: str | None, settings: Settings) -> PreparedBase:
     base = open_base(folder, base_id=base_id, settings=settings)
-    listed: dict[str, dict[str, Any]] = read_config(folder, MANIFEST).get("files") or {}
+    listed = read_config(folder, MANIFEST).get("files")
+    if not isinstance(listed, dict) or not listed:
+        raise _not_as_listed(folder, "its list of files")
+    for name, facts in listed.items():
+        if not _as_listed(folder, name, facts):
+            raise _not_as_listed(folder, fit_to_print(name, 120))
     files = {name: folder / name for name in listed}
-    wrong = [
-        name
-        for name, path in files.items()
-        if not path.is_file() or file_sha256(path) != listed[name]["sha256"]
-    ]
-    if wrong or not files:
-        raise BaseModelError(
-            f"The base model in {folder.name}/ is damaged",
-            f"{(wrong or ['its list of files'])[0]} is not what {MANIFEST} says",
-            "Get the base model again",
-        )
     return PreparedBase(
         base=base,
         files=files,
@@ -126,20 +121,41 @@ def _prepared_before(folder: Path, base_id: str | None, settings: Settings) -> P
     )
 
 
+def _as_listed(folder: Path, name: str, facts: Any) -> bool:
+    """Whether a file of the manifest lies in the folder, below it, with the hash that it gives."""
+    try:
+        inside = safe_name(name) == name
+    except ArchiveError:
+        inside = False
+    path = folder / name
+    known = isinstance(facts, dict) and isinstance(facts.get("sha256"), str)
+    return inside and known and path.is_file() and file_sha256(path) == facts["sha256"]
+
+
+def _not_as_listed(folder: Path, name: str) -> BaseModelError:
+    return BaseModelError(
+        f"The base model in {folder.name}/ is damaged",
+        f"{name} is not what {MANIFEST} says",
+        "Get the base model again",
+    )
+
+
 def _check_classes(folder: Path, index: Mapping[str, Any]) -> None:
     kind = str(index.get("_class_name"))
     if kind != "StableDiffusionPipeline":
         xl = "XL" in kind
         raise BaseModelError(
             f"The base model in {folder.name}/ cannot be used",
-            next(iter(UNSUPPORTED.values())) if xl else f"It is a {kind}",
+            next(iter(UNSUPPORTED.values()))
+            if xl
+            else f"It is a {fit_to_print(kind)}, says {INDEX}",
             "Take a StableDiffusionPipeline of the registry",
         )
     for part, wanted in _CLASSES.items():
         entry = index.get(part)
         found = entry[1] if isinstance(entry, list) and len(entry) == 2 else None
         if not (folder / part).is_dir() or not found or wanted not in (found, ""):
-            kind = f"a {found}, not a {wanted}" if found and wanted else "not there"
+            kind = f"a {fit_to_print(found)}, not a {wanted}" if found and wanted else "not there"
             raise BaseModelError(
                 f"The base model in {folder.name}/ is incomplete",
                 f"Its {part} is {kind}",

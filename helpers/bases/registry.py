@@ -11,7 +11,7 @@ from types import MappingProxyType
 from typing import Any
 
 from helpers.bases.licences import MIT_0, OPEN_RAIL_M, OPEN_RAIL_PLUS_PLUS_M, Licence
-from helpers.errors import BaseModelError
+from helpers.errors import BaseModelError, fit_to_print
 
 PARTS = ("text_encoder", "unet", "vae")
 """The folders of a base that hold weights."""
@@ -250,7 +250,7 @@ def registered(base_id: str) -> Registered:
     if base_id in REGISTRY:
         return REGISTRY[base_id]
     raise BaseModelError(
-        f"the base model {base_id!r} cannot be used",
+        f"the base model '{fit_to_print(base_id)}' cannot be used",
         UNSUPPORTED.get(base_id, "it is not in the registry"),
         f"use one of: {', '.join(REGISTRY)}",
     )

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from helpers.bases.registry import Registered
-from helpers.errors import BaseModelError
+from helpers.errors import BaseModelError, fit_to_print
+from helpers.strict_json import parse_object
 
 INDEX = "model_index.json"
+_MOST = 2**16
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,16 +64,22 @@ def read_shape(folder: Path) -> Shape:
     try:
         width, side = int(unet["cross_attention_dim"]), int(unet["sample_size"])
         resolution = side * 2 ** (len(vae["block_out_channels"]) - 1)
-    except (KeyError, TypeError, ValueError):
+        if not 0 < width <= _MOST or not 0 < resolution <= _MOST:
+            raise ValueError
+    except (KeyError, TypeError, ValueError, OverflowError):
         raise BaseModelError(
             f"The base model in {folder.name}/ cannot be used",
-            "Its configuration does not describe a Stable Diffusion base",
+            "Its configuration does not describe a Stable Diffusion base: unet/config.json names "
+            "cross_attention_dim and sample_size, vae/config.json block_out_channels",
+            "Get the base model again",
         ) from None
     prediction_type = str(noise.get("prediction_type", "epsilon"))
     if prediction_type not in ("epsilon", "v_prediction"):
         raise BaseModelError(
             f"The base model in {folder.name}/ cannot be fine-tuned",
-            f"Its scheduler predicts {prediction_type!r}; epsilon and v_prediction are understood",
+            f"scheduler/scheduler_config.json predicts '{fit_to_print(prediction_type)}'; "
+            "epsilon and v_prediction are understood",
+            "Take a base of the registry",
         )
     return Shape(
         text_width=width,
@@ -85,11 +92,12 @@ def read_shape(folder: Path) -> Shape:
 def read_config(folder: Path, name: str) -> dict[str, Any]:
     """A JSON object of the folder. Raises ``BaseModelError`` if there is none of that name."""
     try:
-        config = json.loads((folder / name).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        config = None
-    if not isinstance(config, dict):
+        return parse_object((folder / name).read_bytes())
+    except (OSError, ValueError) as trouble:
+        missing = isinstance(trouble, FileNotFoundError)
+        said = "" if isinstance(trouble, OSError) else f": {trouble}"
         raise BaseModelError(
-            f"The base model in {folder.name}/ is incomplete", f"{name} is missing or damaged"
-        )
-    return config
+            f"The base model in {folder.name}/ is incomplete",
+            f"{name} is missing" if missing else f"{name} is missing or damaged{said}",
+            "Get the base model again",
+        ) from None

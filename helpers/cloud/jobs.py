@@ -19,6 +19,7 @@ from helpers.cloud.records import photo_hashes, write_record
 from helpers.cloud.session import Cloud
 from helpers.errors import JobError
 from helpers.s3 import split_uri
+from helpers.strict_json import parse_object
 
 MAX_REQUEST_BYTES = 1024**3
 MAX_TIMEOUT_S = 3600
@@ -47,7 +48,7 @@ class Job:
     @classmethod
     def from_json(cls, text: str) -> Job:
         try:
-            return cls(**json.loads(text))
+            return cls(**parse_object(text))
         except (ValueError, TypeError) as trouble:
             raise JobError(
                 "this is no saved job", str(trouble), "submit the request again"

@@ -18,7 +18,8 @@ from botocore.exceptions import BotoCoreError, ClientError
 from botocore.parsers import ResponseParserError
 
 from helpers.cloud.price_table import DATE, HOME, PRICES, Prices
-from helpers.errors import SettingsError
+from helpers.errors import SettingsError, fit_to_print
+from helpers.strict_json import parse_object
 
 COMPONENTS = {"hosting": "Hosting", "training": "Training", "notebook": "Notebook"}
 """Uses of an instance, and the Pricing API's word for each."""
@@ -115,7 +116,7 @@ class PriceBook:
 def read_price_file(path: Path) -> PriceFile:
     """Prices of one's own. Raises ``SettingsError`` when it is no such file."""
     try:
-        content = json.loads(path.read_text())
+        content = parse_object(path.read_bytes())
         prices, date = content["prices"], str(content["date"])
         numbers = [
             number
@@ -126,9 +127,10 @@ def read_price_file(path: Path) -> PriceFile:
         if not all(_is_price(number) for number in numbers):
             raise ValueError("a price is a number of dollars, 0 or more")
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as trouble:
+        said = getattr(trouble, "strerror", None) or trouble  # without the path, which is private
         raise SettingsError(
             f"AVATAR_PRICES names {path.name}, which holds no prices",
-            f"{type(trouble).__name__}: {trouble}",
+            f"{type(trouble).__name__}: {fit_to_print(said, 200)}",
             'write {"date": "2026-12-01", "prices": {"us-east-1": {"ml.g5.xlarge": 1.41}}}',
         ) from None
     return PriceFile(prices=prices, source=f"your file {path.name}, {date}")

@@ -29,6 +29,7 @@ from helpers.cloud.logs import LogLine
 from helpers.cloud.session import Cloud
 from helpers.errors import JobError
 from helpers.s3 import split_uri
+from helpers.strict_json import parse_object
 
 LOG_GROUP = "/aws/sagemaker/TrainingJobs"
 ENTRY = ("python3", "/opt/ml/input/data/code/train.py")
@@ -53,7 +54,7 @@ class TrainingJob:
     @classmethod
     def from_json(cls, text: str) -> TrainingJob:
         try:
-            return cls(**json.loads(text))
+            return cls(**parse_object(text))
         except (ValueError, TypeError) as trouble:
             raise JobError("this is no saved job", str(trouble), "start it again") from None
 

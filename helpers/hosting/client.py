@@ -14,6 +14,7 @@ from botocore.exceptions import ClientError
 from helpers import errors
 from helpers.errors import CourseError, GenerationError, SafetyError, ServiceError
 from helpers.hosting.picture import Painted
+from helpers.strict_json import parse
 
 CONTENT_TYPE = "application/octet-stream"
 ASK_AGAIN_S = 2
@@ -64,7 +65,7 @@ def decode_outputs(body: bytes, name: str) -> list[str]:
     names its output wrongly, and does not compare shapes with the model's configuration.
     """
     try:
-        outputs = {one["name"]: one for one in json.loads(body)["outputs"]}
+        outputs = {one["name"]: one for one in parse(body, finite=False)["outputs"]}
         tensor = outputs[name]
         if not tensor["data"] or tensor["shape"] != [1, len(tensor["data"])]:
             raise KeyError(name)
@@ -182,8 +183,8 @@ def spoken_error(error: ClientError) -> CourseError:
     """The course's error for a refused invocation, of the kind that the model announced."""
     said = str(error.response.get("OriginalMessage") or error)
     try:
-        answer = json.loads(said)
-        said = answer["error"] if "error" in answer else answer["message"]
+        answer = parse(said, finite=False)
+        said = str(answer["error"] if "error" in answer else answer["message"])
     except (ValueError, KeyError, TypeError):
         pass
     if match := _SPOKEN.search(said):

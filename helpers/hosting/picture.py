@@ -17,11 +17,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from PIL import ExifTags, Image, ImageDraw, ImageFont, PngImagePlugin, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageDraw, ImageFont, PngImagePlugin
 
 from helpers.errors import GenerationError
+from helpers.strict_json import parse
 
 CHUNK = "avatar"
+_ASK_AGAIN = "Ask again, and check which endpoint and target model you invoke"
 LABEL = "AI generated"
 LONGEST_IN_JPEG = 2_000
 """Characters of a prompt that a JPEG keeps, whose comment holds 64 KB; far more than is read."""
@@ -112,24 +114,28 @@ class Painted:
         try:
             image = Image.open(io.BytesIO(data), formats=("PNG", "WEBP", "JPEG"))
             image.load()
-        except (UnidentifiedImageError, OSError, ValueError):
+            plain = image.convert("RGB")
+        except Exception:  # decoders answer damaged bytes, and bombs, with nearly any exception
             raise GenerationError(
-                "The answer holds no picture", "its bytes are neither PNG, WebP nor JPEG"
+                "The answer holds no picture",
+                "its bytes are neither PNG, WebP nor JPEG",
+                _ASK_AGAIN,
             ) from None
         try:
             told = image.info.get(CHUNK) or image.info.get("comment")
             told = told or image.getexif().get(ExifTags.Base.ImageDescription)
-            info = json.loads(told or "{}")
-        except ValueError:
+            info = parse(told or "{}")
+        except Exception:  # so do readers of EXIF
             info = {}
-        return cls(image=image.convert("RGB"), info=info if isinstance(info, dict) else {})
+        return cls(image=plain, info=info if isinstance(info, dict) else {})
 
     @classmethod
     def from_base64(cls, text: str) -> Painted:
         try:
             return cls.from_bytes(base64.b64decode(text, validate=True))
-        except (binascii.Error, ValueError):
-            raise GenerationError("The answer holds no picture", "it is not base64") from None
+        except (binascii.Error, ValueError, TypeError):
+            why = "it is not base64"
+            raise GenerationError("The answer holds no picture", why, _ASK_AGAIN) from None
 
 
 def labelled(image: Image.Image) -> Image.Image:

@@ -11,6 +11,7 @@ from botocore.exceptions import ClientError
 from helpers.errors import ServiceError
 from helpers.hosting.client import shown, spoken_error
 from helpers.hosting.picture import Painted
+from helpers.strict_json import parse
 
 CONTENT_TYPE = "application/json"
 
@@ -49,17 +50,17 @@ def decode_answer(body: bytes) -> list[Painted]:
     Raises ``ServiceError`` for an answer of another service, ``GenerationError`` for no picture.
     """
     try:
-        answer = json.loads(body)
-        images, unread = answer["generated_images"], answer.get("unread")
+        answer = parse(body)
+        images, unread = list(answer["generated_images"]), answer.get("unread")
         per_prompt = int(answer.get("num_images_per_prompt", 1))
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError):
         raise ServiceError(
             "The endpoint's answer has no generated_images",
             "another model answers behind this name",
             "Check which endpoint you invoked",
         ) from None
     painted = [Painted.from_base64(text) for text in images]
-    if not unread:
+    if not isinstance(unread, list) or len(unread) * per_prompt < len(painted):
         return painted
     return [
         replace(one, info={**one.info, "unread": unread[number // per_prompt]})

@@ -7,14 +7,13 @@ text. Triton answers 507 ("evict something and retry") when such a text contains
 
 from __future__ import annotations
 
-import json
-import math
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from helpers.errors import GenerationError
+from helpers.strict_json import parse
 
 if TYPE_CHECKING:
     from helpers.bases import BaseModel
@@ -163,9 +162,10 @@ def _arguments(given: str | Mapping[str, Any] | None) -> Mapping[str, Any]:
         return {}
     if isinstance(given, str):
         try:
-            given = json.loads(given)
-        except (ValueError, RecursionError):
-            raise GenerationError("gen_args is not JSON", "", _NEXT) from None
+            given = parse(given, finite=False)
+        except ValueError:
+            why = "or it is nested too deeply, or names a key twice"
+            raise GenerationError("gen_args is not JSON", why, _NEXT) from None
     if not isinstance(given, Mapping):
         raise GenerationError("gen_args is not a JSON object", "", _NEXT)
     return given
@@ -188,7 +188,7 @@ def whole_number(name: str, value: object, allowed: range) -> int:
 
 def _number(name: str, value: object, low: float, high: float) -> float:
     good = isinstance(value, int | float) and not isinstance(value, bool)
-    if not good or not math.isfinite(value) or not low <= value <= high:  # type: ignore[arg-type]
+    if not good or not low <= value <= high:  # type: ignore[operator]  (NaN fails this too)
         raise GenerationError(
             f"{name} cannot be used",
             f"it is a number from {low} to {high}",
@@ -216,6 +216,10 @@ def _yes_or_no(name: str, value: object) -> bool:
 def _text(name: str, value: object, *, empty: bool) -> str:
     if not isinstance(value, str):
         raise GenerationError(f"{name} is not text", "", "Send it as a string")
+    if any("\ud800" <= one <= "\udfff" for one in value):
+        raise GenerationError(
+            f"{name} holds half of a character", "it cannot be written as UTF-8", "Send whole text"
+        )
     if not empty and not value.strip():
         raise GenerationError(f"{name} is empty", "", "Say what the picture should show")
     if len(value) > LONGEST_PROMPT:

@@ -17,6 +17,7 @@ from helpers.archives import MIB, pack, read_members
 from helpers.errors import ConfigError, PhotoError
 from helpers.photos.load import SUFFIXES, looks_like_photo, no_usable_photo, sort_in
 from helpers.photos.photo import Photo, PhotoSet, Refused, plain_copy
+from helpers.strict_json import parse
 
 CONFIG = "config.json"
 MOST_PHOTOS = 100
@@ -99,7 +100,8 @@ def read_request(data: bytes) -> Request:
         if why := _no_photo(name):
             refused.append(Refused(name=name, why=why))
         elif len(photos) == MOST_PHOTOS:
-            raise PhotoError("the request has too many photos", f"the limit is {MOST_PHOTOS}")
+            why = f"the limit is {MOST_PHOTOS}"
+            raise PhotoError("the request has too many photos", why, "send the best of them")
         else:
             sort_in(visible[name], name, photos, refused, READ_SIDE)
     if not photos:
@@ -130,7 +132,8 @@ def _no_photo(name: str) -> str:
     if looks_like_photo(name):
         return f"{suffix} is not supported: export the photo as JPEG or PNG"
     if suffix == ".json":
-        return f"the configuration must be called {CONFIG}"
+        plain = "" if name.isascii() else ", in plain letters"  # a look-alike reads the same
+        return f"the configuration must be called {CONFIG}{plain}"
     return "it is no .jpg, .jpeg or .png file"
 
 
@@ -150,35 +153,17 @@ def _read_config(content: bytes) -> dict[str, Any]:
     """The object in ``config.json``; a key that is there twice would hide one of its values."""
     advice = "write one JSON object, such as {" + '"n_steps": 400}'
     try:
-        if len(content) > LARGEST_CONFIG:
-            raise ValueError("it is larger than 1 MiB")
-        config = json.loads(
-            content.decode("utf-8-sig"), object_pairs_hook=_no_doubles, parse_constant=_no_constant
-        )
+        config = parse(content, at_most=LARGEST_CONFIG)
     except json.JSONDecodeError as error:
         why = f"{error.msg} in line {error.lineno}, column {error.colno}"
         raise ConfigError(f"{CONFIG} is not JSON", why, advice) from None
     except UnicodeDecodeError:
         raise ConfigError(f"{CONFIG} is not JSON", "it is not UTF-8 text", advice) from None
-    except (ValueError, RecursionError) as error:
-        why = "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
-        raise ConfigError(f"{CONFIG} is not usable", why, advice) from None
+    except ValueError as error:
+        raise ConfigError(f"{CONFIG} is not usable", str(error), advice) from None
     if not isinstance(config, dict):
         raise ConfigError(f"{CONFIG} is not an object", f"it holds a {_kind(config)}", advice)
     return config
-
-
-def _no_doubles(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    seen: dict[str, Any] = {}
-    for key, value in pairs:
-        if key in seen:
-            raise ValueError(f"the key {key[:60]!r} is there twice")
-        seen[key] = value
-    return seen
-
-
-def _no_constant(word: str) -> None:
-    raise ValueError(f"{word} is no JSON number")
 
 
 def _kind(value: object) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 from PIL import Image as PillowImage
 from PIL import UnidentifiedImageError
 
-from helpers.errors import PhotoError
+from helpers.errors import PhotoError, fit_to_print
 from helpers.photos.colour import to_rgb, upright
 from helpers.photos.photo import Image, Photo, PhotoSet, Refused, plain_copy
 
@@ -123,8 +123,9 @@ def _decoded(content: bytes, name: str, longest_side: int) -> tuple[Image, list[
     mode = image.mode
     try:
         image, converted = _converted(image, (longest_side, longest_side), sixteen_bit)
-    except (ValueError, OSError) as error:
-        raise _unusable(name, f"its colour mode {mode} is not supported", _ADVICE) from error
+    except Exception as error:  # profiles and palettes are damaged in as many ways
+        why = f"its colour mode {mode} is damaged or not supported"
+        raise _unusable(name, why, _ADVICE) from error
     return image, notes + converted
 
 
@@ -155,4 +156,4 @@ def _holds_sixteen_bits(image: Image) -> bool:
 
 
 def _unusable(name: str, why: str, advice: str) -> PhotoError:
-    return PhotoError(f"the photo {name} cannot be used", why, advice)
+    return PhotoError(f"the photo {fit_to_print(name, 255)} cannot be used", why, advice)

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 from PIL import Image as PillowImage
 
+from helpers.errors import fit_to_print
+
 Image = PillowImage.Image
 
 
@@ -30,7 +32,7 @@ class Refused:
     why: str
 
     def __str__(self) -> str:
-        return f"{self.name}: {self.why}"
+        return f"{fit_to_print(self.name, 255)}: {self.why}"
 
 
 class PhotoSet(list[Photo]):

@@ -17,8 +17,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from helpers.bases import BaseModel, file_sha256
-from helpers.errors import AdapterError, ArchiveError
+from helpers.errors import AdapterError, ArchiveError, fit_to_print
+from helpers.strict_json import parse_object
 from helpers.tuning.durable import fresh_folder
+from helpers.tuning.tensor_file import TensorFile
 
 if TYPE_CHECKING:
     import torch
@@ -28,6 +30,8 @@ MANIFEST = "adapter.json"
 EMBEDDINGS = "learned_embeds.safetensors"
 FORMAT = 1
 LARGEST_ARCHIVE = 1024**3
+LARGEST_MANIFEST = 16 * 1024**2
+LONGEST_TEXT, MOST = 2000, 1e9
 
 _KEY = re.compile(r"(unet|text_encoder\.text_model)\.[\w.]+\.lora_(A|B)\.weight")
 
@@ -142,6 +146,8 @@ def read_adapter(folder: Path) -> Adapter:
                 "The adapter is damaged", f"{name} is not the file that its manifest names", _AGAIN
             )
     _check_weights(folder / WEIGHTS, manifest)
+    if manifest.embeddings_sha256:
+        _check_words(folder / EMBEDDINGS)
     return Adapter(folder=folder, manifest=manifest)
 
 
@@ -151,7 +157,8 @@ def check_base(adapter: Adapter, base: BaseModel) -> None:
     if (made.base_hash, made.prediction_type) != (base.hash, base.prediction_type):
         raise AdapterError(
             "The adapter was made for another base model",
-            f"It belongs to {made.base_model} {made.base_hash[:12]} ({made.prediction_type}), "
+            f"It belongs to {fit_to_print(made.base_model)} {made.base_hash[:12]} "
+            f"({fit_to_print(made.prediction_type)}), "
             f"this is {base.id} {base.hash[:12]} ({base.prediction_type})",
             "Fine-tune again on this base, or serve it with its own",
         )
@@ -203,7 +210,9 @@ def unpack_adapter(data: bytes | Path, into: Path) -> Adapter:
     names = unpack(data, into, limit_bytes=LARGEST_ARCHIVE, limit_members=8)
     if stray := sorted(set(names) - {WEIGHTS, MANIFEST, EMBEDDINGS}):
         raise ArchiveError(
-            "The archive is not an adapter's", f"It holds {stray[0]}, which no adapter has"
+            "The archive is not an adapter's",
+            f"It holds {fit_to_print(stray[0], 120)}, which no adapter has",
+            _AGAIN,
         )
     return read_adapter(into)
 
@@ -212,43 +221,53 @@ _AGAIN = "Get it again, or repeat the fine-tuning"
 
 
 def _read_manifest(path: Path) -> AdapterManifest:
+    if path.is_symlink() or not path.is_file():
+        raise AdapterError("This is not an adapter", f"{MANIFEST} is missing", _AGAIN)
     try:
-        given = json.loads(path.read_text(encoding="utf-8"))
-        # Fields that a later version may add are passed over.
-        known = {one.name for one in fields(AdapterManifest)}
-        manifest = AdapterManifest(**{key: given[key] for key in given if key in known})
-        right = (
-            all(isinstance(getattr(manifest, name), str) for name in _TEXTS)
-            and isinstance(manifest.rank, int)
-            and isinstance(manifest.embeddings_sha256, str | None)
-            and isinstance(manifest.configuration, dict)
-        )
-    except (OSError, ValueError, TypeError, AttributeError):
-        right, manifest = False, None
-    if not right or manifest is None:
-        raise AdapterError(
-            "This is not an adapter", f"{MANIFEST} is missing, unreadable or incomplete", _AGAIN
-        )
+        given = parse_object(path.read_bytes(), at_most=LARGEST_MANIFEST)
+    except (OSError, ValueError) as trouble:
+        why = f"{MANIFEST} is unreadable: {trouble}"
+        raise AdapterError("This is not an adapter", why, _AGAIN) from None
+    for one in fields(AdapterManifest):
+        optional = one.name in ("embeddings_sha256", "subjects")
+        if one.name not in given and optional:
+            continue
+        if one.name not in given or not _is_a(str(one.type), given[one.name]):
+            why = f"{MANIFEST} is incomplete: {one.name} is missing or of another kind"
+            raise AdapterError("This is not an adapter", why, _AGAIN)
+    # Fields that a later version may add are passed over.
+    known = {one.name for one in fields(AdapterManifest)}
+    manifest = AdapterManifest(**{key: given[key] for key in given if key in known})
     if manifest.format != FORMAT:
         raise AdapterError(
             "The adapter cannot be read",
-            f"Its format is {manifest.format}, this course reads {FORMAT}",
+            f"Its format is {fit_to_print(manifest.format)}, this course reads {FORMAT}",
             "Use the version of the course that made it",
         )
     return manifest
 
 
-_TEXTS = ("base_model", "base_hash", "prediction_type", "prompt", "token", "class_noun", "sha256")
+def _is_a(kind: str, value: Any) -> bool:
+    """Whether a value that JSON brought is what a field's annotation says."""
+    if kind.endswith(" | None"):
+        return value is None or _is_a(kind.removesuffix(" | None"), value)
+    if kind == "str":  # it ends up in messages, keys and prompts
+        return isinstance(value, str) and len(value) <= LONGEST_TEXT and value.isprintable()
+    if kind == "int":
+        return type(value) is int and value >= 0
+    if kind == "float":
+        return type(value) in (int, float) and 0 <= value <= MOST
+    if kind == "Any":
+        return True
+    inner = kind.partition("[")[2].removesuffix("]")
+    if kind.startswith("list["):
+        return isinstance(value, list) and all(_is_a(inner, one) for one in value)
+    value_kind = inner.partition(", ")[2]
+    return isinstance(value, dict) and all(_is_a(value_kind, one) for one in value.values())
 
 
 def _check_weights(path: Path, manifest: AdapterManifest) -> None:
-    from safetensors import SafetensorError, safe_open
-
-    try:
-        with safe_open(path, "np") as file:
-            shapes = {key: file.get_slice(key).get_shape() for key in file.keys()}  # noqa: SIM118
-    except (OSError, SafetensorError):
-        raise AdapterError("The adapter is damaged", f"{WEIGHTS} cannot be read", _AGAIN) from None
+    shapes = TensorFile(path=path, next=_AGAIN).shapes()
     ranks = {"unet": manifest.rank, "text_encoder.text_model": manifest.text_encoder_rank}
     for key, shape in shapes.items():
         found = _KEY.fullmatch(key)
@@ -256,8 +275,17 @@ def _check_weights(path: Path, manifest: AdapterManifest) -> None:
         place, other = (0, "B") if found and found[2] == "A" else (1, "A")
         pair = re.sub(r"\.lora_[AB]\.", f".lora_{other}.", key)
         if not found or pair not in shapes or len(shape) != 2 or shape[place] != ranks[found[1]]:
-            raise AdapterError(
-                "The adapter is damaged", f"Its tensor {key} does not fit its manifest", _AGAIN
-            )
+            why = f"Its tensor {fit_to_print(key, 120)} does not fit its manifest"
+            raise AdapterError("The adapter is damaged", why, _AGAIN)
     if not shapes:
         raise AdapterError("The adapter is empty", "It holds no tensors", _AGAIN)
+
+
+def _check_words(path: Path) -> None:
+    shapes = TensorFile(path=path, next=_AGAIN).shapes()
+    widths = {shape[-1] for shape in shapes.values() if len(shape) == 2}
+    odd = [word for word, shape in shapes.items() if len(shape) != 2 or not word.isprintable()]
+    if not shapes or odd or len(widths) != 1:
+        shown = f"the word {fit_to_print(odd[0])}" if odd else "it"
+        why = f"{EMBEDDINGS}: {shown} is not rows of one width under a printable name"
+        raise AdapterError("The adapter is damaged", why, _AGAIN)

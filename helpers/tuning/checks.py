@@ -7,7 +7,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from helpers.bases.registry import UNSUPPORTED
-from helpers.errors import ConfigError
+from helpers.errors import ConfigError, fit_to_print
+
+_CORRECT = "Correct it, or leave the key out"
 
 
 def check_value(name: str, kind: str, limits: Mapping[str, Any], value: Any) -> None:
@@ -25,13 +27,13 @@ def check_value(name: str, kind: str, limits: Mapping[str, Any], value: Any) -> 
         allowed = int if kind == "int" else (int, float)
         if isinstance(value, bool) or not isinstance(value, allowed):
             wanted = "a whole number" if kind == "int" else "a number"
-            raise ConfigError(f"{name} is {shown(value)}", f"It must be {wanted}")
+            raise ConfigError(f"{name} is {shown(value)}", f"It must be {wanted}", _CORRECT)
         _check_range(name, value, limits)
 
 
 def _check_text(name: str, value: Any, limits: Mapping[str, Any]) -> None:
     if not isinstance(value, str):
-        raise ConfigError(f"{name} is {shown(value)}", "It must be text")
+        raise ConfigError(f"{name} is {shown(value)}", "It must be text", _CORRECT)
     if not value and limits.get("may_be_empty"):
         return
     if not value.strip() or len(value) > 500 or not value.isprintable():
@@ -55,7 +57,7 @@ def _check_range(name: str, value: float, limits: Mapping[str, Any]) -> None:
     if not fits or (open == "[" and value == least) or (open == "]" and value == most):
         low = f"above {least:g}" if open == "[" else f"at least {least:g}"
         high = f"below {most:g}" if open == "]" else f"at most {most:,.12g}"
-        raise ConfigError(f"{name} is {shown(value)}", f"It must be {low} and {high}")
+        raise ConfigError(f"{name} is {shown(value)}", f"It must be {low} and {high}", _CORRECT)
 
 
 def shown(value: Any) -> str:
@@ -67,4 +69,4 @@ def shown(value: Any) -> str:
         text = json.dumps(value, ensure_ascii=False)
     except TypeError:
         return f"of type {type(value).__name__}"
-    return text if len(text) <= 80 else kinds.get(type(value), "a long value")
+    return fit_to_print(text, 100) if len(text) <= 80 else kinds.get(type(value), "a long value")

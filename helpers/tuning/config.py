@@ -9,7 +9,7 @@ from typing import Any
 
 from helpers.bases import REGISTRY, BaseModel
 from helpers.bases.registry import ORIGINAL
-from helpers.errors import ConfigError
+from helpers.errors import ConfigError, fit_to_print
 from helpers.tuning.checks import check_value, shown
 from helpers.tuning.presets import AWS_2023, COURSE, RECIPES, recipe_values, step_budget
 from helpers.tuning.prompts import prompt_warnings
@@ -174,9 +174,9 @@ class FineTuneConfig:
         known = [one.name for one in fields(cls)]
         for key in given:
             if key not in known:
-                near = get_close_matches(str(key), known, n=1)
+                near = get_close_matches(str(key)[:60], known, n=1)
                 raise ConfigError(
-                    f"Unknown configuration key {key!r}",
+                    f"Unknown configuration key '{fit_to_print(key)}'",
                     "",
                     f"Did you mean {near[0]}?" if near else f"Known keys: {', '.join(known)}",
                 )

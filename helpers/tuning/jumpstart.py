@@ -25,8 +25,9 @@ from typing import Any
 from PIL import Image
 
 from helpers.bases import BaseModel
-from helpers.errors import ConfigError, PhotoError
+from helpers.errors import ConfigError, PhotoError, fit_to_print
 from helpers.photos.load import load_photo
+from helpers.strict_json import parse_object
 from helpers.tables import Table
 from helpers.tuning.config import FineTuneConfig
 
@@ -44,6 +45,9 @@ SCHEDULERS = {
 cycle of restarts is a cosine and a polynomial of power 1 a line."""
 WARMUP = 0.05
 """Share of the steps over which ``constant_with_warmup`` rises."""
+LARGEST_INFO = 1024**2
+_MOST = 2**32 - 1
+_CORRECT = "Correct it, or leave it out"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -188,9 +192,9 @@ def read_hyperparameters(given: Mapping[str, str]) -> dict[str, Any]:
                 continue
             raise ConfigError(f"{name} is not offered", NOT_OURS[name], 'Set it to "False"')
         if name not in HYPERPARAMETERS:
-            near = get_close_matches(name, HYPERPARAMETERS, n=1)
+            near = get_close_matches(name[:60], HYPERPARAMETERS, n=1)
             raise ConfigError(
-                f"Unknown hyperparameter {name!r}",
+                f"Unknown hyperparameter '{fit_to_print(name)}'",
                 "",
                 f"Did you mean {near[0]}?" if near else f"Known: {', '.join(HYPERPARAMETERS)}",
             )
@@ -256,31 +260,33 @@ def hyperparameter_table() -> Table:
 
 def _parsed(one: Hyperparameter, text: Any) -> Any:
     text = str(text).strip()
+    given = f"{one.name} is '{fit_to_print(text)}'"
     if one.kind == "switch":
         if text.lower() in ("true", "false"):
             return text.lower() == "true"
-        raise ConfigError(f"{one.name} is {text!r}", "It is a switch", "Use True or False")
+        raise ConfigError(given, "It is a switch", "Use True or False")
     if one.kind.endswith("None") and text == "None":
         return None
     if one.name == "lr_scheduler":
         if text in SCHEDULERS:
             return text
-        raise ConfigError(f"{one.name} is {text!r}", "", f"Choose from: {'; '.join(SCHEDULERS)}")
+        raise ConfigError(given, "", f"Choose from: {'; '.join(SCHEDULERS)}")
     number = one.kind.startswith("number")
     try:
         value: Any = int(text) if number else float(text)
     except ValueError:
         what = "a whole number" if number else "a number"
-        raise ConfigError(f"{one.name} is {text!r}", f"It must be {what}") from None
+        raise ConfigError(given, f"It must be {what}", _CORRECT) from None
     least = 1 if number and one.name not in ("seed", "heldout_images") else 0
-    if value < least or not math.isfinite(value):
-        raise ConfigError(f"{one.name} is {text!r}", f"It must be at least {least}")
+    if not least <= value <= _MOST:  # so written, NaN fails too
+        why = f"It must be at least {least}, and at most {_MOST}"
+        raise ConfigError(given, why, _CORRECT)
     return value
 
 
 def _info(file: Path) -> dict[str, str]:
     try:
-        found = json.loads(file.read_text(encoding="utf-8"))
+        found = parse_object(file.read_bytes(), at_most=LARGEST_INFO)
         info = {key: found[key] for key in ("instance_prompt", "class_prompt")}
     except (OSError, ValueError, KeyError, TypeError):
         raise ConfigError(

@@ -23,7 +23,8 @@ from PIL import Image
 from helpers.bases import BaseModel, file_sha256, open_base
 from helpers.bases.folder import MANIFEST as BASE_MANIFEST
 from helpers.bases.prepared import manifest_of
-from helpers.errors import CourseError
+from helpers.errors import ConfigError, CourseError
+from helpers.strict_json import parse_object
 from helpers.tuning.config import FineTuneConfig
 from helpers.tuning.jumpstart import DataSet, read_dataset, read_hyperparameters, to_config
 from helpers.tuning.progress import Teller
@@ -81,7 +82,15 @@ class Container:
         return self.root / "input" / "data" / name
 
     def hyperparameters(self) -> dict[str, str]:
-        return json.loads((self.root / "input/config/hyperparameters.json").read_text())
+        name = "input/config/hyperparameters.json"
+        try:
+            return parse_object((self.root / name).read_bytes())
+        except (OSError, ValueError) as trouble:
+            raise ConfigError(
+                f"{name} cannot be read",
+                getattr(trouble, "strerror", None) or str(trouble),
+                "give hyperparameters as texts by name",
+            ) from None
 
 
 def run(
