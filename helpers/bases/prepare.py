@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from helpers.archives import safe_name
+from helpers.bases.checker import checker_files
 from helpers.bases.folder import (
     MANIFEST,
     BaseModel,
@@ -88,7 +89,7 @@ def prepare_base(
     files = {
         f"{part}/{name}": path for part, found in weights.items() for name, path in found.items()
     }
-    files |= dict(_plain_files(folder))
+    files |= dict(_plain_files(folder)) | checker_files(folder, index, entry)
     files[INDEX] = _index(folder, index, settings, base.hash, notes)
     known = {
         f"{part}/{name}": digest for part, found in sums.items() for name, digest in found.items()
@@ -232,7 +233,7 @@ def _index(
     ]
     if not absent:
         return folder / INDEX
-    notes.append(f"{', '.join(absent)} of the pipeline are left out: the course does not use them")
+    notes.append(f"{', '.join(absent)} are no part of the pipeline: it would use them unasked")
     changed = {**index, **{part: [None, None] for part in absent}}
     if "requires_safety_checker" in index or "safety_checker" in absent:
         changed["requires_safety_checker"] = False

@@ -48,6 +48,7 @@ class Registered:
     ``training``          where its settings differ from the course's recipe
     ``weights``           pins of each published variant (``fp32``, ``fp16``); empty if no hash of
                           it could be confirmed: the learner then compares and trusts it once
+    ``checker``           pins of the safety checker that it brings, by variant; empty for none
     ``confirmed``         how the pins were confirmed, or why there are none
     ``ours``              made by the course, so nothing has to be pinned
     ``gpu_gib``           memory of the accelerator that fine-tuning asks for; ``None``: none at all
@@ -70,6 +71,7 @@ class Registered:
     training: Mapping[str, Any] = field(default_factory=lambda: _NOTHING)
     sources: tuple[Source, ...] = ()
     weights: Mapping[str, Pins] = field(default_factory=lambda: _NOTHING)
+    checker: Mapping[str, str] = field(default_factory=lambda: _NOTHING)
     confirmed: str = ""
     ours: bool = False
     notes: str = ""
@@ -225,8 +227,12 @@ STABLE_DIFFUSION_1_5 = Registered(
             "vae": "4fbcf0ebe55a0984f5a5e00d8c4521d52359af7229bb4d81890039d2aa16dd7c",
         },
     },
+    checker={
+        "fp32": "9d6a233ff6fd5ccb9f76fd99618d73369c52dd3d8222376384d0e601911089e8",
+        "fp16": "08902f19b1cfebd7c989f152fc0507bef6898c706a91d666509383122324b511",
+    },
     confirmed=_CONFIRMED,
-    notes="The smallest of the classic bases.",
+    notes="The smallest of the classic bases, and the one that brings a safety checker.",
 )
 
 REGISTRY: dict[str, Registered] = {

@@ -23,12 +23,11 @@ from typing import Any, Protocol
 
 from PIL import Image, ImageDraw, ImageFont
 
+from helpers.bases.checker import CHECKER, EXTRACTOR
 from helpers.bases.shape import read_config
 from helpers.errors import BaseModelError, SetupError
 
 OPTION = "OPTION_SAFETY_CHECKER"
-CHECKER, EXTRACTOR = "safety_checker", "feature_extractor"
-"""Folders of a base that brings a checker, by their names in ``model_index.json``."""
 WORDS: Mapping[str, tuple[str, ...]] = {
     "nudity or sex": (
         "nude", "nudes", "nudity", "naked", "nsfw", "porn", "porno", "pornographic", "sex", "sexy",

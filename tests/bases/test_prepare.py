@@ -9,6 +9,7 @@ from diffusers import StableDiffusionPipeline
 from safetensors.torch import load_file, save_file
 
 from helpers.bases import BaseModel, accept_licence, open_base
+from helpers.bases.checker import CHECKER, EXTRACTOR
 from helpers.bases.folder import MANIFEST, file_sha256
 from helpers.bases.keys import PREFIX, bare, read_keys
 from helpers.bases.prepare import prepare_base
@@ -148,6 +149,32 @@ def test_a_safety_checker_stays_behind_and_the_pipeline_still_loads(
     prepared = prepare_base(folder)
     assert "safety_checker" in " ".join(prepared.notes)
     StableDiffusionPipeline.from_pretrained(prepared.write(tmp_path / "package").folder)
+
+
+@pytest.mark.parametrize("kind", ["", ".fp16"])
+def test_a_pinned_safety_checker_comes_along_beside_the_pipeline(
+    copy_base: CopyBase, register: Register, settings: Settings, tmp_path: Path, kind: str
+) -> None:
+    folder = copy_base()
+    edit(folder / "model_index.json", safety_checker=["x", "StableDiffusionSafetyChecker"])
+    weights = folder / CHECKER / f"model{kind}.safetensors"
+    for path in (weights, folder / CHECKER / "config.json", folder / CHECKER / "pytorch_model.bin"):
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(path.name.encode())
+    (folder / EXTRACTOR).mkdir()
+    (folder / EXTRACTOR / "preprocessor_config.json").write_text("{}")
+    pins = {"some": pins_of(folder)}
+    entry = register(weights=pins, checker={"fp16": file_sha256(weights)})
+    accept_licence(entry.id, by="a test", settings=settings)
+    written = prepare_base(folder, base_id=entry.id).write(tmp_path / "package").folder
+    assert {path.name for path in (written / CHECKER).iterdir()} == {
+        "config.json", "model.safetensors",
+    }  # fmt: skip
+    assert StableDiffusionPipeline.from_pretrained(written).safety_checker is None
+    assert prepare_base(written).base.hash == open_base(folder, base_id=entry.id).hash
+    weights.write_bytes(b"another one")
+    with pytest.raises(BaseModelError, match="is not the one of toy/base"):
+        prepare_base(folder, base_id=entry.id)
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from transformers import CLIPConfig, CLIPImageProcessor
 
+from helpers.bases.checker import CHECKER, EXTRACTOR
 from helpers.errors import BaseModelError, SafetyError, SetupError
 from helpers.hosting.base import AvatarBase, error_text
 from helpers.hosting.client import AvatarClient, spoken_error
@@ -27,15 +28,7 @@ from helpers.hosting.picture import Painted
 from helpers.hosting.real_time import RealTimePainter
 from helpers.hosting.real_time_client import decode_answer
 from helpers.hosting.request import GenerationRequest
-from helpers.hosting.safety import (
-    CHECKER,
-    EXTRACTOR,
-    WORDS,
-    OwnChecker,
-    WordList,
-    card,
-    open_checker,
-)
+from helpers.hosting.safety import WORDS, OwnChecker, WordList, card, open_checker
 
 SIDE = 32
 LOOK = {
