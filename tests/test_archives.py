@@ -57,6 +57,11 @@ def test_a_folder_packs_to_the_same_bytes_wherever_and_whenever_it_lies(tmp_path
     assert read_members(archives[0]) == {"deep/x.txt": b"same"}
 
 
+@pytest.mark.promise(
+    "A failed archive leaves the one before",
+    fault="a file that is not there",
+    outcome="the earlier archive is whole; no part",
+)
 def test_a_failed_pack_leaves_the_earlier_archive_and_no_part(tmp_path):
     path = pack({"a": b"first"}, tmp_path / "a.tar.gz")
     with pytest.raises(ArchiveError, match="cannot pack 'b'"):
@@ -173,6 +178,11 @@ def plain(tmp_path_factory) -> bytes:
     return pack(GOOD, tmp_path_factory.mktemp("t") / "a.tar", compress=False).read_bytes()
 
 
+@pytest.mark.promise(
+    "A cut archive never loses files in silence",
+    fault="an upload cut at any byte",
+    outcome="refused",
+)
 @settings(max_examples=120, deadline=None)
 @given(length=st.integers(0, 4607), zipped=st.booleans())
 @example(length=1536, zipped=False)
@@ -186,6 +196,11 @@ def test_a_truncated_archive_never_loses_files_in_silence(plain, length, zipped)
         read_members(whole[: min(length, len(whole) - 1)])
 
 
+@pytest.mark.promise(
+    "Nor does a damaged one",
+    fault="any byte changed",
+    outcome="every file, or an error",
+)
 @settings(max_examples=200, deadline=None)
 @given(where=st.integers(0, 4607), value=st.integers(0, 255))
 def test_a_damaged_byte_gives_every_file_or_an_error(plain, where, value):

@@ -69,6 +69,11 @@ def course(
     )
 
 
+@pytest.mark.promise(
+    "Two first runs install once",
+    fault="two launchers at the same moment",
+    outcome="one waits for the other; both run",
+)
 @pytest.mark.slow
 def test_two_first_runs_at_once_install_once_and_later_ones_start_at_once(
     checkout: Path, tmp_path: Path
@@ -189,6 +194,11 @@ except KeyboardInterrupt:
 """
 
 
+@pytest.mark.promise(
+    "Ctrl-C leaves time to clean up",
+    fault="SIGINT to the launcher's group",
+    outcome="the command ends in its own way, with its own status",
+)
 def test_ctrl_c_leaves_a_command_the_time_to_clean_up() -> None:
     code = (
         "import sys; from helpers.launcher.prepare import Launcher\n"

@@ -71,6 +71,11 @@ def test_a_gpu_that_torch_does_not_see_is_refused(
     assert check_start_up(requirements, devices=devices).gpus == 1
 
 
+@pytest.mark.promise(
+    "A container on a full disk says so",
+    fault="too few bytes free",
+    outcome="`SetupError`, in words that Triton does not take for memory",
+)
 def test_a_full_disk_is_refused_without_words_that_triton_takes_for_memory(
     requirements: Path, tmp_path: Path
 ) -> None:

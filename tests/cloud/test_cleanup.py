@@ -73,6 +73,11 @@ def test_tags_are_enough_and_so_is_the_ledger(own_cloud: Cloud) -> None:
     assert url.endswith("/neither")
 
 
+@pytest.mark.promise(
+    "Nobody else's things go",
+    fault="a learner whose name begins like another's, in the same bucket",
+    outcome="all of theirs is still there",
+)
 def test_others_keep_what_is_theirs(own_cloud: Cloud, tmp_path: Path) -> None:
     """Also one whose name begins like ours, and who shares our bucket."""
     ours = replace(own_cloud, settings=replace(own_cloud.settings, learner="ada"), _clients={})
@@ -171,6 +176,11 @@ def _status(sagemaker: Any, name: str) -> str:
     return sagemaker.describe_endpoint(EndpointName=name)["EndpointStatus"]
 
 
+@pytest.mark.promise(
+    "What could not be removed is reported",
+    fault="a call that AWS refuses",
+    outcome="`CleanUpError` names it; all else is gone; the next run removes it",
+)
 def test_a_refused_removal_is_reported_and_keeps_nothing_else(
     own_cloud: Cloud, faults: Faults
 ) -> None:
@@ -202,6 +212,11 @@ def test_objects_that_s3_does_not_let_go_are_reported(own_cloud: Cloud, faults: 
     assert [item.kind for item, _ in report.kept] == ["bucket"]
 
 
+@pytest.mark.promise(
+    "Throttling is waited out",
+    fault="four refusals of a call",
+    outcome="an empty account",
+)
 @pytest.mark.parametrize(
     ("service", "operation"),
     [
@@ -244,6 +259,11 @@ def test_a_tagged_thing_that_nobody_knows_to_remove_is_left(
     assert "does not know how to remove it" in why
 
 
+@pytest.mark.promise(
+    "Two clean-ups may run at once",
+    fault="both at the same moment",
+    outcome="an empty account, no failure",
+)
 def test_two_at_once_both_end_well(own_cloud: Cloud, tmp_path: Path) -> None:
     ledger = full_account(own_cloud, tmp_path)
     both = [replace(own_cloud, _clients={}) for _ in range(2)]
@@ -261,6 +281,11 @@ def test_two_at_once_both_end_well(own_cloud: Cloud, tmp_path: Path) -> None:
     assert what_is_left(own_cloud.client) == {} and ledger.open() == []
 
 
+@pytest.mark.promise(
+    "An old ledger does not haunt a new service",
+    fault="the service ended and forgot",
+    outcome="the ledger is settled",
+)
 def test_a_ledger_older_than_the_service_is_settled(short_lived: Cloud) -> None:
     """The local SageMaker forgets when it ends; its ledger must not haunt the next one."""
     ledger = short_lived.ledger()

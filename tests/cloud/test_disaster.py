@@ -164,6 +164,11 @@ def test_it_was_killed_there_and_the_service_did_what_it_had_heard(
     assert shown is call.shown[MOMENTS.index(moment)]
 
 
+@pytest.mark.promise(
+    "Clean-up finds all that a dead notebook began",
+    fault="kill -9 before and after each create call; for half of them the ledger is lost",
+    outcome="an empty account",
+)
 def test_clean_finds_and_removes_everything_of_each(disaster: Disaster) -> None:
     assert len(what_is_left(disaster.client)) >= 12
     ada, grace = disaster.machines.values()
@@ -180,6 +185,11 @@ def test_clean_finds_and_removes_everything_of_each(disaster: Disaster) -> None:
     assert what_is_left(disaster.client) == {}
 
 
+@pytest.mark.promise(
+    "Clean-up can be killed",
+    fault="kill -9 in five of its calls",
+    outcome="the next one leaves an empty account",
+)
 def test_a_clean_up_that_is_killed_half_way_is_finished_by_the_next(disaster: Disaster) -> None:
     machine, nursery = disaster.machines["ada"], disaster.nursery
     assert nursery.die(machine, "photos", "tune", "InvokeEndpointAsync", "after")
@@ -203,6 +213,11 @@ deploy(open_cloud(), "cell", Path(tempfile.mkdtemp(dir=Path.cwd())))
 """
 
 
+@pytest.mark.promise(
+    "A killed kernel costs nothing for long",
+    fault="kill -9 of a Jupyter kernel in a cell, state folder gone",
+    outcome="clean-up leaves an empty account",
+)
 def test_a_jupyter_kernel_that_is_killed_in_a_cell_leaves_nothing(disaster: Disaster) -> None:
     machine = disaster.machines["ada"]
     kernel = KernelManager(kernel_name="python3")

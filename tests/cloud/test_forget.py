@@ -210,6 +210,11 @@ def faults(studio: Studio) -> Iterator[Faults]:
     made.end()
 
 
+@pytest.mark.promise(
+    "What could not be forgotten is said",
+    fault="S3 that refuses",
+    outcome="`CleanUpError` names the objects; the next time they go",
+)
 def test_what_cannot_be_removed_is_reported_and_goes_the_next_time(
     studio: Studio, faults: Faults
 ) -> None:
@@ -265,6 +270,11 @@ def painters(
     return AvatarClient(cloud.client("sagemaker-runtime"), made.endpoint)
 
 
+@pytest.mark.promise(
+    "One person is forgotten everywhere",
+    fault="15 and more places that hold photos, adapter or pictures",
+    outcome="a search for each of their bytes finds nothing; the other avatar paints the same",
+)
 @pytest.mark.slow
 def test_one_avatar_is_forgotten_everywhere_and_the_other_still_paints(
     studio: Studio, painters: AvatarClient

@@ -58,6 +58,11 @@ def test_a_refused_call_leaves_no_line_but_never_hides_an_older_resource(tmp_pat
     assert [entry.name for entry in ledger.open()] == ["m"]
 
 
+@pytest.mark.promise(
+    "A torn line costs nothing else",
+    fault="half a line, a line of zeros",
+    outcome="the entries before and after are read",
+)
 @pytest.mark.parametrize("torn", ['{"time": 1, "event": "pla', "null", "[1]", "\x00\x00"])
 def test_half_a_line_of_a_killed_writer_costs_nothing_else(tmp_path: Path, torn: str) -> None:
     ledger = Ledger(tmp_path / "ledger.jsonl")
@@ -68,6 +73,11 @@ def test_half_a_line_of_a_killed_writer_costs_nothing_else(tmp_path: Path, torn:
     assert [entry.name for entry in ledger.open()] == ["before", "after"]
 
 
+@pytest.mark.promise(
+    "Two notebooks may write one ledger",
+    fault="two processes, 50 lines each",
+    outcome="100 whole lines",
+)
 def test_writers_do_not_mix_their_lines(tmp_path: Path) -> None:
     script = (
         "import sys; from pathlib import Path; from helpers.cloud.ledger import Ledger\n"

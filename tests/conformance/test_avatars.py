@@ -132,6 +132,11 @@ def test_the_setup_target_names_the_base(stage: Stage, pocket: Path) -> None:
     assert said["threads"] == 1
 
 
+@pytest.mark.promise(
+    "No caller's word throws out another's avatar",
+    fault="prompts and arguments that read as out of memory",
+    outcome="no 507, no eviction, no echo",
+)
 @pytest.mark.parametrize("said", ["a MUSHROOM", "ZOOM lens", "out of memory"])
 def test_no_word_of_the_caller_evicts_anything(
     stage: Stage, make_adapter: MakeAdapter, said: str
@@ -147,6 +152,11 @@ def test_no_word_of_the_caller_evicts_anything(
     assert stage.host.metrics["evictions"] == before
 
 
+@pytest.mark.promise(
+    "An adapter of another base never paints",
+    fault="an avatar archive made for another base",
+    outcome="`AdapterError`; the next picture is painted",
+)
 def test_an_adapter_of_another_base_is_refused_and_the_next_picture_painted(
     stage: Stage, make_adapter: MakeAdapter
 ) -> None:
@@ -156,6 +166,11 @@ def test_an_adapter_of_another_base_is_refused_and_the_next_picture_painted(
     assert stage.client.paint(stage.publish(make_adapter(1)), "a dog", **SMALL).image
 
 
+@pytest.mark.promise(
+    "A base that died paints the same pictures",
+    fault="kill -9 of the base",
+    outcome="the next picture is the local one, to 2 grey levels",
+)
 def test_a_base_that_dies_comes_back_with_the_next_picture(
     stage: Stage, painter: Any, make_adapter: MakeAdapter
 ) -> None:

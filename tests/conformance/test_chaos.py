@@ -22,6 +22,12 @@ KILLS = 10
 DOG = "avatars/dog.tar.gz"
 
 
+@pytest.mark.promise(
+    "Nobody is left without an answer",
+    fault="ten kills of server, base and stubs at random under six callers",
+    outcome="each call has a picture or a clear error; all paint again; no process, shared memory "
+    "or file is left",
+)
 @pytest.mark.slow
 def test_ten_kills_cost_answers_and_nothing_else(tmp_path: Path) -> None:
     triton_or_skip()
@@ -76,6 +82,11 @@ def test_a_server_without_processes_of_models_is_not_watched() -> None:
         assert not dog.look(time.monotonic() + 99)
 
 
+@pytest.mark.promise(
+    "A start that cannot succeed ends soon",
+    fault="a kill of the base while the server starts",
+    outcome="`ServiceError` within a minute",
+)
 def test_a_base_killed_while_the_server_starts_does_not_cost_three_minutes(
     tmp_path: Path, echo_repository: Path
 ) -> None:

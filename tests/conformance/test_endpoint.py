@@ -75,6 +75,11 @@ def test_the_setup_target_says_which_base_is_shared(
     assert client.set_up(target)["base_hash"] == base.hash
 
 
+@pytest.mark.promise(
+    "It is refused by publisher and server",
+    fault="an adapter of another base, published and smuggled",
+    outcome="`AdapterError` from both",
+)
 def test_an_adapter_of_another_base_is_refused_twice(
     cloud: Cloud, client: AvatarClient, base: BaseModel, make_adapter: MakeAdapter, tmp_path: Path
 ) -> None:
@@ -87,6 +92,11 @@ def test_an_adapter_of_another_base_is_refused_twice(
         client.paint("smuggled.tar.gz", "a photo of a dog", **SMALL)
 
 
+@pytest.mark.promise(
+    "An unknown avatar is said so",
+    fault="a target that nobody published",
+    outcome="`ServiceError`",
+)
 def test_an_unknown_target_is_said_so(client: AvatarClient) -> None:
     with pytest.raises(ServiceError):
         client.paint("avatars/nobody.tar.gz", "a photo of a dog")

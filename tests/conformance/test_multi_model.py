@@ -117,6 +117,11 @@ def test_an_unknown_target_is_an_error_of_its_own(host: MultiModelHost, key: str
     assert host.metrics["downloads"] == 0
 
 
+@pytest.mark.promise(
+    "A damaged avatar harms no other",
+    fault="no archive, half an archive, an archive of something else",
+    outcome="400 with the reason; the mended one paints",
+)
 def test_a_damaged_archive_is_refused_and_a_better_one_served(
     host: MultiModelHost, prefix: Prefix, archive: bytes, tmp_path: Path
 ) -> None:
@@ -149,6 +154,11 @@ def test_a_507_unloads_the_others_and_is_asked_again(host: MultiModelHost, prefi
     assert host.metrics["evictions"] == 1
 
 
+@pytest.mark.promise(
+    "A failed download does not stick",
+    fault="S3 away for one call",
+    outcome="the next call paints",
+)
 def test_a_failing_download_leaves_the_next_one_free(
     started: tuple[ModelServer, Path], prefix: Prefix
 ) -> None:
@@ -167,6 +177,11 @@ def test_a_failing_download_leaves_the_next_one_free(
     assert paint(host, target)["prompt"] == "a dog"
 
 
+@pytest.mark.promise(
+    "A killed server is started again for all who wait",
+    fault="kill -9 under six callers",
+    outcome="six pictures, one restart",
+)
 def test_a_killed_server_is_started_again_for_all_callers(
     host: MultiModelHost, prefix: Prefix
 ) -> None:
@@ -183,6 +198,11 @@ def test_a_killed_server_is_started_again_for_all_callers(
     assert set(counts["loaded"]) == {first, second}
 
 
+@pytest.mark.promise(
+    "A server that cannot come back says so",
+    fault="a kill, and its repository is gone",
+    outcome="`ServiceError`",
+)
 def test_a_server_that_cannot_start_again_is_a_service_error(
     prefix: Prefix, echo_repository: Path, tmp_path: Path
 ) -> None:

@@ -46,6 +46,11 @@ def alive(pid: int) -> bool:
         return False
 
 
+@pytest.mark.promise(
+    "A crashed base comes back while avatars wait",
+    fault="kill -9 of the shared base under six callers",
+    outcome="six right pictures",
+)
 def test_a_crashed_base_is_healed_while_avatars_wait(
     triton: TritonServer, avatar: Callable[..., Path]
 ) -> None:
@@ -68,6 +73,11 @@ def test_a_crashed_base_is_healed_while_avatars_wait(
         assert said["prompt"] == f"picture {number}"
 
 
+@pytest.mark.promise(
+    "A picture that kills the base kills no more than itself",
+    fault="a request on which the base dies",
+    outcome="400; the next is painted",
+)
 def test_a_picture_that_ends_the_base_is_refused_and_the_next_one_served(
     triton: TritonServer, avatar: Callable[..., Path]
 ) -> None:
@@ -78,6 +88,11 @@ def test_a_picture_that_ends_the_base_is_refused_and_the_next_one_served(
     assert triton.invoke("m", encode_request("a dog"), TARGETS[0]).status == 200
 
 
+@pytest.mark.promise(
+    "Stopping leaves nothing",
+    fault="the end of a server with a loaded avatar",
+    outcome="no process, no shared memory",
+)
 def test_stopping_leaves_no_process_and_no_shared_memory(
     triton: TritonServer, avatar: Callable[..., Path]
 ) -> None:
@@ -92,6 +107,11 @@ def test_stopping_leaves_no_process_and_no_shared_memory(
         triton.request("GET", "/ping")
 
 
+@pytest.mark.promise(
+    "A killed server is noticed",
+    fault="kill -9 of Triton",
+    outcome="restarted; its stubs are gone",
+)
 def test_a_killed_server_is_noticed_and_restarted_empty(
     triton: TritonServer, avatar: Callable[..., Path]
 ) -> None:
@@ -107,6 +127,11 @@ def test_a_killed_server_is_noticed_and_restarted_empty(
     assert not any(alive(pid) for pid in before)
 
 
+@pytest.mark.promise(
+    "No server is left without an owner",
+    fault="a server left behind by a dead service",
+    outcome="the next one ends it",
+)
 def test_a_server_whose_owner_was_killed_is_ended_by_the_next_one(
     triton: TritonServer, tmp_path: Path, echo_repository: Path
 ) -> None:

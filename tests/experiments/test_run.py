@@ -96,6 +96,11 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.promise(
+    "A sweep can be killed",
+    fault="kill -9 in the middle of a cell",
+    outcome="finished cells are kept; the table is the same, byte for byte; no orphan",
+)
 @pytest.mark.slow
 def test_a_sweep_killed_in_the_middle_goes_on_and_gives_the_same_table(
     whole: tuple, tmp_path: Path

@@ -32,6 +32,11 @@ def knocked(door: Door, material: Any, room: Path) -> CourseError | None:
     return None
 
 
+@pytest.mark.promise(
+    "Bad input is refused in words that name it and say what to do",
+    fault="the lies of the table below",
+    outcome="one error of the course's, printable and short; the next good request is served",
+)
 @pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.door}: {case.name}")
 def test_a_lie_is_refused_and_the_next_is_served(case: Case, tmp_path: Path) -> None:
     door = DOORS[case.door]
@@ -51,6 +56,11 @@ def test_the_table_is_whole() -> None:
     assert doubled == []
 
 
+@pytest.mark.promise(
+    "A refused archive leaves nothing behind",
+    fault="each unsafe archive of the table",
+    outcome="no file, no folder",
+)
 def test_a_refused_archive_leaves_nothing_behind(tmp_path: Path) -> None:
     for number, case in enumerate(case for case in CASES if case.door == "unpack"):
         with pytest.raises(CourseError):

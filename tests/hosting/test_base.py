@@ -103,6 +103,11 @@ def test_the_label_is_seen_where_it_is_asked_for(base: AvatarBase) -> None:
     assert foot.min() < 20 and foot.max() > 150
 
 
+@pytest.mark.promise(
+    "An error that leaves Triton holds our words alone",
+    fault="errors that quote the caller",
+    outcome="the kind of the error and nothing of the text",
+)
 def test_only_our_own_words_leave() -> None:
     ours = GenerationError("seed cannot be used", "it is a whole number")
     assert error_text(ours) == "GenerationError: seed cannot be used. It is a whole number."

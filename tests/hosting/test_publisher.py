@@ -119,6 +119,11 @@ def test_publishing_verifies_names_and_uploads(
     assert not list((tmp_path / "work").iterdir()), "nothing is left on disk"
 
 
+@pytest.mark.promise(
+    "Only a checked adapter gets code and a place to serve",
+    fault="another base's, altered weights, a stray program, members that climb, no tar",
+    outcome="refused; nothing in the serving prefix",
+)
 @pytest.mark.parametrize("kind", ["another base", "altered", "stray member", "escaping", "no tar"])
 def test_nothing_is_published_that_does_not_fit(
     s3: Any, base: BaseModel, make_adapter: MakeAdapter, tmp_path: Path, kind: str

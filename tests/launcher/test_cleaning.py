@@ -62,6 +62,11 @@ def work_done_elsewhere(aws: LocalSession, lost: Path) -> None:
     create_topics(cloud, Ledger(lost / "ledger.jsonl"), "tune")
 
 
+@pytest.mark.promise(
+    "A lost laptop's endpoints can be ended from another",
+    fault="a machine without ledger and notes",
+    outcome="an empty account",
+)
 def test_a_fresh_machine_ends_what_a_lost_one_made(
     aws: LocalSession, machine: Machine, tmp_path: Path
 ) -> None:
@@ -178,6 +183,11 @@ def test_here_photos_can_be_kept_while_it_runs_on(laptop: Machine) -> None:
     assert set(left) == {"objects", "buckets", "tags"}
 
 
+@pytest.mark.promise(
+    "No photo stays on the disk",
+    fault="kill -9 of the service and of its guard",
+    outcome="`clean` removes its folder",
+)
 def test_a_killed_local_sagemaker_leaves_no_photos_on_the_disk(laptop: Machine) -> None:
     """As when the machine stops: neither it nor its guard can clean up."""
     service = find(Settings(state=laptop.state))

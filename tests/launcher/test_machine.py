@@ -31,6 +31,11 @@ def test_a_shortage_of_disk_says_how_much_is_missing(
         machine.check_disk(tmp_path, 4 * GB, ".venv")
 
 
+@pytest.mark.promise(
+    "Nothing is begun on a full disk",
+    fault="too few bytes free",
+    outcome="`SetupError` with the missing gigabytes; no file",
+)
 def test_nothing_is_begun_on_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "requirements").mkdir()
     (tmp_path / "requirements" / "course.txt").write_text("torch==0.0.1\n")

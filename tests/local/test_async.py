@@ -79,6 +79,11 @@ def test_a_job_leaves_its_result_and_a_success_message(
     assert "failureReason" not in message
 
 
+@pytest.mark.promise(
+    "A failed job says why, and the next is served",
+    fault="a handler that raises",
+    outcome="a failure object, an error message, no output object",
+)
 def test_a_failing_handler_leaves_a_failure_object_and_an_error_message(
     cloud: Cloud, deploy: Deploy, topics: Topics
 ) -> None:
@@ -112,6 +117,11 @@ def test_a_handler_that_does_not_answer_as_it_should(
     assert run(cloud, shared, do="echo")
 
 
+@pytest.mark.promise(
+    "A killed worker costs its own job alone",
+    fault="kill -9 of a worker in the middle of a job",
+    outcome="the job fails as killed; the next runs in a new process",
+)
 def test_a_killed_worker_fails_its_job_and_the_next_one_finds_a_new_worker(
     cloud: Cloud, shared: str
 ) -> None:
@@ -120,6 +130,11 @@ def test_a_killed_worker_fails_its_job_and_the_next_one_finds_a_new_worker(
     assert run(cloud, shared, do="echo")["pid"] != before
 
 
+@pytest.mark.promise(
+    "A worker that hangs is ended with all it started",
+    fault="a handler that outlasts its time and has a child",
+    outcome="the job fails by name within seconds; worker and child are gone",
+)
 def test_a_worker_beyond_predict_timeout_is_killed_with_its_children(
     cloud: Cloud, deploy: Deploy
 ) -> None:
@@ -134,6 +149,11 @@ def test_a_worker_beyond_predict_timeout_is_killed_with_its_children(
     assert ended(child)
 
 
+@pytest.mark.promise(
+    "A job past its timeout publishes nothing later",
+    fault="a handler that answers after `InvocationTimeoutSeconds`",
+    outcome="a failure object; the late answer never becomes an output object",
+)
 def test_the_invocation_timeout_fails_the_job_and_leaves_one_object(
     cloud: Cloud, deploy: Deploy
 ) -> None:
@@ -144,6 +164,11 @@ def test_the_invocation_timeout_fails_the_job_and_leaves_one_object(
     assert not exists(cloud, job.output_location), "a late answer must not become a result"
 
 
+@pytest.mark.promise(
+    "Jobs run as many at a time as asked, in the order in which they came",
+    fault="four jobs at once, two at a time",
+    outcome="two run, two wait; nobody is passed",
+)
 def test_requests_run_as_many_at_a_time_as_asked_and_first_in_first_out(
     cloud: Cloud, deploy: Deploy
 ) -> None:
@@ -167,6 +192,11 @@ def test_one_at_a_time_means_one(cloud: Cloud, deploy: Deploy) -> None:
         assert later["began"] >= earlier["ended"] - 0.05
 
 
+@pytest.mark.promise(
+    "A job whose input is gone fails in words",
+    fault="an input location without an object",
+    outcome="a failure object that names the key",
+)
 def test_an_input_that_is_not_there_fails_the_job_in_words(cloud: Cloud, shared: str) -> None:
     answer = cloud.client("sagemaker-runtime").invoke_endpoint_async(
         EndpointName=shared, InputLocation=cloud.uri("requests", "nowhere.tar.gz")
@@ -179,6 +209,11 @@ def test_an_input_that_is_not_there_fails_the_job_in_words(cloud: Cloud, shared:
     assert b"nowhere.tar.gz" in s3.get_object(Bucket=bucket, Key=key)["Body"].read()
 
 
+@pytest.mark.promise(
+    "No job waits for an endpoint that is gone",
+    fault="an endpoint deleted while one job runs and one waits",
+    outcome="both fail within seconds",
+)
 def test_a_deleted_endpoint_fails_what_waits_and_what_runs(cloud: Cloud, deploy: Deploy) -> None:
     endpoint = deploy(max_concurrent=1)
     running = send(cloud, endpoint, do="sleep", seconds=30)
@@ -319,6 +354,11 @@ def failure_of(cloud: Cloud, request: AsyncRequest) -> str:
     return s3.get_object(Bucket=bucket, Key=key)["Body"].read().decode()
 
 
+@pytest.mark.promise(
+    "A job past its time to live is never begun",
+    fault="a job that waited longer than it may",
+    outcome="it fails as expired; no container sees it",
+)
 def test_a_request_that_waited_too_long_never_reaches_a_container(
     cloud: Cloud, queue: tuple[AsyncQueue, list[Invocation]]
 ) -> None:
@@ -328,6 +368,11 @@ def test_a_request_that_waited_too_long_never_reaches_a_container(
     assert queue[1] == []
 
 
+@pytest.mark.promise(
+    "It expires without an instance, too",
+    fault="a queue that nobody works on",
+    outcome="the old job expires, the fresh one still waits",
+)
 def test_a_request_expires_while_no_instance_is_there_to_take_it(
     cloud: Cloud, context: Context
 ) -> None:
@@ -343,6 +388,11 @@ def test_a_request_expires_while_no_instance_is_there_to_take_it(
     asleep.close()
 
 
+@pytest.mark.promise(
+    "What is too large is refused at the door",
+    fault="an input above the limit",
+    outcome="the job fails with its size; no container sees it",
+)
 def test_an_input_above_the_limit_never_reaches_a_container(
     cloud: Cloud,
     queue: tuple[AsyncQueue, list[Invocation]],

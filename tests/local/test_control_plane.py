@@ -204,6 +204,11 @@ def test_an_endpoint_takes_time_and_describes_itself(cloud: Cloud, shared: str) 
     assert config["ProductionVariants"][0]["InferenceAmiVersion"].startswith("al2023")
 
 
+@pytest.mark.promise(
+    "An endpoint that cannot start says why",
+    fault="a base that is missing, a package that is missing, a crash, no handler",
+    outcome="`Failed` with the reason",
+)
 @pytest.mark.parametrize(
     ("handler", "said"),
     [
@@ -250,6 +255,11 @@ def test_an_unusable_archive_and_an_unknown_image_fail_it_too(
         cloud.client("sagemaker").delete_endpoint(EndpointName=cloud.name(name))
 
 
+@pytest.mark.promise(
+    "A bad update leaves the old model serving",
+    fault="an update to a model that cannot be imported",
+    outcome="the endpoint stays in service with the old one; running jobs complete",
+)
 def test_an_update_swaps_the_model_and_a_bad_one_leaves_the_old(
     cloud: Cloud, deploy: Deploy, tmp_path: Path
 ) -> None:
@@ -304,6 +314,11 @@ def test_capacity_can_be_changed_down_to_nothing_and_back(cloud: Cloud, deploy: 
     assert wait(cloud, waiting) == "completed", "the queue kept the request"
 
 
+@pytest.mark.promise(
+    "The service's own checks never fall over",
+    fault="fuzzed requests",
+    outcome="refused with the fault named",
+)
 @given(st.dictionaries(st.text(max_size=5), st.text(max_size=5), max_size=3))
 def test_no_request_shape_makes_the_validator_fall_over(parameters: dict[str, str]) -> None:
     shape = service_model("sagemaker").operation_model("CreateModel").input_shape

@@ -93,6 +93,11 @@ def test_a_new_target_needs_no_new_endpoint(cloud: Cloud, endpoint: str, tmp_pat
     assert paint(cloud, endpoint, TargetModel="ada/three.tar.gz")["outputs"]
 
 
+@pytest.mark.promise(
+    "A wrong `TargetModel` is refused in AWS's words",
+    fault="no target, one that is not there, one that climbs, one that a shell would read",
+    outcome="`ValidationError`; the next picture is painted",
+)
 @pytest.mark.parametrize(
     ("more", "said"),
     [
@@ -112,6 +117,11 @@ def test_a_missing_or_unknown_target_is_a_validation_error(
     assert paint(cloud, endpoint, TargetModel="one.tar.gz"), "the next request is served"
 
 
+@pytest.mark.promise(
+    "What is no avatar is refused",
+    fault="a target that is no archive",
+    outcome="`ModelError`",
+)
 def test_what_is_no_avatar_is_a_model_error(cloud: Cloud, endpoint: str, tmp_path: Path) -> None:
     (tmp_path / "broken").write_bytes(b"no archive")
     cloud.upload(tmp_path / "broken", PREFIX, "broken.tar.gz")
@@ -277,6 +287,11 @@ def test_shared_memory_limits_how_many_avatars_are_loaded(
     assert most_models(environment) == most
 
 
+@pytest.mark.promise(
+    "No model server outlives the service",
+    fault="SIGTERM and kill -9 of the service",
+    outcome="Triton, its stubs and its shared memory are gone",
+)
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
 def test_no_model_server_outlives_the_service(
     settings: Settings, tmp_path: Path, how: signal.Signals

@@ -183,6 +183,11 @@ def scaled(cloud: Cloud, ledger: Ledger, deploy: Deploy) -> Iterator[Callable[..
             )
 
 
+@pytest.mark.promise(
+    "Twenty jobs at once all complete, in as few waves as instances allow",
+    fault="20 jobs, no instance, three at most, two jobs on each",
+    outcome="20 completed, six at a time, and no instance afterwards",
+)
 def test_a_crowd_wakes_an_endpoint_that_grows_works_in_waves_and_sleeps_again(
     cloud: Cloud, scaled: Callable[..., str]
 ) -> None:
@@ -229,6 +234,11 @@ def test_memory_is_that_of_the_processes_and_of_no_other() -> None:
     assert resident_bytes([2**22 + 1]) == 0, "no such process"
 
 
+@pytest.mark.promise(
+    "From zero instances a job is processed",
+    fault="an endpoint that sleeps",
+    outcome="it wakes and the job completes",
+)
 def test_a_job_that_arrives_while_nothing_runs_is_processed(
     cloud: Cloud, scaled: Callable[..., str]
 ) -> None:

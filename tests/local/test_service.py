@@ -51,6 +51,11 @@ def test_it_starts_within_seconds_and_is_found_again(settings: Settings) -> None
     assert start(settings) == service == find(settings)
 
 
+@pytest.mark.promise(
+    "Two notebooks share one service",
+    fault="two starts at the same moment",
+    outcome="one process, found by both",
+)
 def test_two_starts_at_once_give_one_service(settings: Settings) -> None:
     script = (
         "import sys; from pathlib import Path; from helpers.settings import Settings\n"
@@ -66,6 +71,11 @@ def test_two_starts_at_once_give_one_service(settings: Settings) -> None:
     assert find(settings), "it outlives the processes that started it"
 
 
+@pytest.mark.promise(
+    "One state folder has one service",
+    fault="a second service process",
+    outcome="it gives up; the first serves on",
+)
 def test_a_second_service_process_in_the_same_folder_gives_up(settings: Settings) -> None:
     start(settings)
     command = [sys.executable, "-m", "helpers.local.service", "--region", "us-east-1"]
@@ -76,6 +86,11 @@ def test_a_second_service_process_in_the_same_folder_gives_up(settings: Settings
     assert find(settings)
 
 
+@pytest.mark.promise(
+    "A state file of a dead service is not believed",
+    fault="its file comes back, with another program's process id",
+    outcome="a fresh service with fresh keys; nobody is killed for it",
+)
 def test_a_stale_state_file_is_not_believed(settings: Settings) -> None:
     service = start(settings)
     text = (settings.state / "service.json").read_text()
@@ -90,6 +105,11 @@ def test_a_stale_state_file_is_not_believed(settings: Settings) -> None:
     assert fresh.secret_key != service.secret_key
 
 
+@pytest.mark.promise(
+    "A service that cannot start says why",
+    fault="a state folder that cannot be used",
+    outcome="`ServiceError`",
+)
 def test_a_service_that_cannot_start_says_why(settings: Settings) -> None:
     settings.state.mkdir()
     (settings.state / "service.alive").mkdir()
@@ -97,6 +117,11 @@ def test_a_service_that_cannot_start_says_why(settings: Settings) -> None:
         start(settings)
 
 
+@pytest.mark.promise(
+    "The keys are the owner's alone",
+    fault="whoever looks at files, lists processes or prints objects",
+    outcome="file 0600, folder 0700; the secret is in no command line and no `repr`",
+)
 def test_the_keys_are_for_the_owner_alone(settings: Settings) -> None:
     service = start(settings)
     assert (settings.state / "service.json").stat().st_mode & 0o777 == 0o600
@@ -105,6 +130,11 @@ def test_the_keys_are_for_the_owner_alone(settings: Settings) -> None:
     assert service.secret_key not in " ".join(psutil.Process(service.pid).cmdline())
 
 
+@pytest.mark.promise(
+    "The service is not on the network",
+    fault="a look at its sockets",
+    outcome="127.0.0.1 and nothing else",
+)
 def test_it_listens_on_loopback_only(service: LocalService) -> None:
     listening = [
         connection.laddr.ip
@@ -114,6 +144,11 @@ def test_it_listens_on_loopback_only(service: LocalService) -> None:
     assert listening == ["127.0.0.1"]
 
 
+@pytest.mark.promise(
+    "Without the secret, nothing",
+    fault="calls signed with a guessed key",
+    outcome="403 from each service",
+)
 @pytest.mark.parametrize("name", ["sagemaker", "s3", "sqs", "sns", "sts", "iam", "logs"])
 def test_a_wrong_secret_is_refused_by_every_service(service: LocalService, name: str) -> None:
     wrong = LocalSession(dataclasses.replace(service, secret_key="guessed"))
@@ -162,6 +197,11 @@ def test_a_correct_signature_is_served(service: LocalService) -> None:
     assert status(service, signed(service)) == 200
 
 
+@pytest.mark.promise(
+    "A signature is for one request alone",
+    fault="another host, a web page's origin, another operation, date, or no signature",
+    outcome="403",
+)
 @pytest.mark.parametrize(
     "spoil",
     [
@@ -181,12 +221,22 @@ def test_a_request_that_was_tampered_with_is_not(
     assert status(service, spoil(signed(service))) == 403
 
 
+@pytest.mark.promise(
+    "The body is signed too",
+    fault="another body under the same signature",
+    outcome="403",
+)
 def test_the_body_is_part_of_the_signature(service: LocalService) -> None:
     headers = signed(service, b'{"MaxResults": 1}')
     assert status(service, headers, b'{"MaxResults": 1}') == 200
     assert status(service, headers, b'{"MaxResults": 2}') == 403
 
 
+@pytest.mark.promise(
+    "A signature does not last",
+    fault="one of 16 minutes ago",
+    outcome="403",
+)
 def test_an_old_signature_cannot_be_played_back(
     service: LocalService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -197,6 +247,11 @@ def test_an_old_signature_cannot_be_played_back(
     assert status(service, signed(service)) == 403
 
 
+@pytest.mark.promise(
+    "The emulator's own test door is shut",
+    fault="a reset, correctly signed",
+    outcome="refused; the object is still there",
+)
 def test_moto_cannot_be_reset_from_outside(cloud: Cloud, service: LocalService) -> None:
     cloud.client("s3").put_object(Bucket=cloud.bucket, Key="kept", Body=b"")
     keys = Credentials(service.access_key, service.secret_key)
@@ -208,6 +263,11 @@ def test_moto_cannot_be_reset_from_outside(cloud: Cloud, service: LocalService) 
     cloud.client("s3").head_object(Bucket=cloud.bucket, Key="kept")
 
 
+@pytest.mark.promise(
+    "A presigned address opens one object, for a time",
+    fault="another key, a changed signature, an expired address",
+    outcome="403",
+)
 def test_presigned_addresses_are_verified(cloud: Cloud) -> None:
     s3 = cloud.client("s3")
     for key in ("one", "two"):
@@ -251,6 +311,11 @@ def test_a_library_with_an_address_of_its_own_still_comes_here(cloud: Cloud) -> 
     assert sts.meta.endpoint_url.startswith("http://127.0.0.1:")
 
 
+@pytest.mark.promise(
+    "The learner's AWS account is never touched by accident",
+    fault="a broken profile, an endpoint and a proxy in the environment",
+    outcome="the local account answers",
+)
 def test_the_learners_own_aws_settings_are_not_read(
     settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -276,6 +341,11 @@ def endpoint_of(settings: Settings, folder: Path) -> tuple[Cloud, str]:
     return cloud, name
 
 
+@pytest.mark.promise(
+    "No container outlives the service",
+    fault="SIGTERM and kill -9 of the service, a busy worker with a child",
+    outcome="worker, child and temporary files are gone",
+)
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
 def test_no_container_outlives_the_service(
     settings: Settings, tmp_path: Path, how: signal.Signals
@@ -299,6 +369,11 @@ def test_no_container_outlives_the_service(
     assert not Path(seen["folder"]).exists(), "its temporary files are gone too"
 
 
+@pytest.mark.promise(
+    "A service that nobody can find ends by itself",
+    fault="its folder is removed",
+    outcome="the process ends",
+)
 def test_a_service_that_nobody_can_find_any_more_ends(settings: Settings) -> None:
     """Somebody removed its folder, as ``git clean`` does."""
     service = start(settings)

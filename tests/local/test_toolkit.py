@@ -106,6 +106,11 @@ def test_arrays_go_in_and_out(host: Host) -> None:
     assert said(ask(host, body=buffer.getvalue(), content_type=npy)) == [[0, 1, 2], [3, 4, 5]]
 
 
+@pytest.mark.promise(
+    "A pickle is never opened",
+    fault="a NumPy array of pickled objects",
+    outcome="400; nothing is loaded",
+)
 def test_pickled_objects_are_not_opened(host: Host) -> None:
     buffer = io.BytesIO()
     np.save(buffer, np.array([{"a": 1}], dtype=object), allow_pickle=True)
@@ -154,6 +159,11 @@ def test_what_is_no_json_is_refused(host: Host) -> None:
     assert "Expecting property name" in said(answer)["message"]
 
 
+@pytest.mark.promise(
+    "A dead worker of the real-time endpoint is replaced",
+    fault="a worker that is killed, one that leaves",
+    outcome="500 for its caller; the next is served",
+)
 @pytest.mark.parametrize("death", ["kill", "leave"])
 def test_a_dead_worker_is_replaced(host: Host, death: str) -> None:
     before = said(ask(host, {"do": "echo"}))["pid"]
@@ -210,6 +220,11 @@ def test_workers_answer_side_by_side(start: Start) -> None:
         assert len(pids) == 2
 
 
+@pytest.mark.promise(
+    "A full queue says so",
+    fault="one request more than fits",
+    outcome="503 at once, the others are served",
+)
 def test_a_full_queue_turns_requests_away(start: Start) -> None:
     from concurrent.futures import ThreadPoolExecutor
 

@@ -133,6 +133,11 @@ def test_a_job_finds_its_channels_and_variables_and_leaves_a_model_a_metric_and_
     assert read_members(data) == {"seen.txt": b"seen"}
 
 
+@pytest.mark.promise(
+    "A failed training job leaves no model",
+    fault="a script that raises",
+    outcome="`Failed` with the script's words; no artefact",
+)
 def test_a_failure_is_told_in_the_script_s_own_words_and_publishes_nothing(
     cloud: Cloud, ask: Ask
 ) -> None:
@@ -165,6 +170,11 @@ def test_a_stopped_job_may_tidy_up_and_its_model_is_kept(cloud: Cloud, ask: Ask)
         sagemaker.describe_training_job(TrainingJobName=name)
 
 
+@pytest.mark.promise(
+    "A training job ends when its time is over",
+    fault="a script that never ends",
+    outcome="stopped as `MaxRuntimeExceeded`",
+)
 def test_a_job_whose_time_is_over_is_stopped(cloud: Cloud, ask: Ask) -> None:
     limits = {"MaxRuntimeInSeconds": 1}
     found = ended(cloud, create(cloud, ask("wait", StoppingCondition=limits)))
@@ -173,6 +183,11 @@ def test_a_job_whose_time_is_over_is_stopped(cloud: Cloud, ask: Ask) -> None:
     assert found["TrainingTimeInSeconds"] <= 5
 
 
+@pytest.mark.promise(
+    "A Spot interruption costs minutes, not the job",
+    fault="an instance taken away in the middle",
+    outcome="the job goes on from its checkpoint and completes",
+)
 def test_an_interrupted_spot_job_goes_on_from_its_checkpoint(cloud: Cloud, ask: Ask) -> None:
     kept = cloud.uri("training-tests", "checkpoints", "count")
     name = create(
@@ -200,6 +215,11 @@ def test_an_interrupted_spot_job_goes_on_from_its_checkpoint(cloud: Cloud, ask: 
     assert told["counted"] == 30 and 0 < told["began"] < 30, "not from the beginning"
 
 
+@pytest.mark.promise(
+    "An isolated job reaches nobody",
+    fault="a script that connects to the service",
+    outcome="no connection",
+)
 def test_network_isolation_leaves_no_network_and_no_credentials(cloud: Cloud, ask: Ask) -> None:
     port = {"port": cloud.client("s3").meta.endpoint_url.rpartition(":")[2]}
     for isolated in (False, True):

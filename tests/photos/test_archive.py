@@ -46,6 +46,11 @@ def test_a_request_comes_back_smaller_and_with_its_configuration(tmp_path):
     assert again.read_bytes() == path.read_bytes()
 
 
+@pytest.mark.promise(
+    "Where and when a photo was taken stays at home",
+    fault="EXIF and comments with secrets",
+    outcome="none of it in the request",
+)
 def test_nothing_private_travels(tmp_path):
     photo = load_photo(with_secrets(), "IMG_1.jpg")
     smuggled = Photo(name="IMG_2.jpg", image=arrows())

@@ -114,6 +114,11 @@ def _steps(folder: Path, tokenizer, upto: int, total: int) -> dict[str, torch.Te
     return {key: value.clone() for key, value in unet.state_dict().items()}
 
 
+@pytest.mark.promise(
+    "The base's training can be killed",
+    fault="an end between two checkpoints",
+    outcome="the same weights, bit for bit",
+)
 def test_a_killed_training_resumes_bit_for_bit(tmp_path: Path, tokenizer) -> None:
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     whole.mkdir(), broken.mkdir()

@@ -251,6 +251,11 @@ def test_an_adapter_of_another_base_is_refused(tiny: BaseModel, made: Adapter) -
             check_base(made, other)
 
 
+@pytest.mark.promise(
+    "An adapter is never half written",
+    fault="tensors that do not fit, NaN in weights or metrics",
+    outcome="the adapter before stands; no stray file",
+)
 def test_a_failed_write_leaves_nothing_and_keeps_what_was_there(
     tiny: BaseModel, made: Adapter, copied: Path
 ) -> None:

@@ -62,6 +62,11 @@ def test_a_stopped_training_ends_in_the_bytes_of_one_that_was_not(
     assert all(one.seconds < two.seconds for one, two in pairwise(again))
 
 
+@pytest.mark.promise(
+    "A checkpoint is whole or not there",
+    fault="a kill while it is written",
+    outcome="the one before stands, byte for byte; the training goes on from it",
+)
 def test_a_kill_while_writing_leaves_the_checkpoint_before(
     settings: Make, run: Callable, tmp_path: Path
 ) -> None:

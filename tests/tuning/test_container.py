@@ -137,6 +137,11 @@ def test_the_log_says_what_the_container_has(cloud: Cloud, endpoint: str) -> Non
     assert re.search(r"start-up check passed: torch \S+, CUDA .*diffusers .*/dev/shm \d+ MB", said)
 
 
+@pytest.mark.promise(
+    "A job done twice has one result",
+    fault="SageMaker delivers the request again",
+    outcome="the same address, one object",
+)
 def test_a_job_delivered_twice_leaves_one_adapter(
     cloud: Cloud, submit: Callable, tmp_path: Path
 ) -> None:
@@ -165,6 +170,11 @@ def test_a_refused_job_says_why_in_its_failure_object(cloud: Cloud, submit: Call
     assert "refused-job" not in _staged(cloud)
 
 
+@pytest.mark.promise(
+    "A killed training publishes nothing",
+    fault="kill -9 of the trainer",
+    outcome="the job fails; the next one completes",
+)
 def test_a_killed_training_publishes_nothing_and_the_next_job_works(
     cloud: Cloud, endpoint: str, submit: Callable
 ) -> None:

@@ -33,6 +33,11 @@ def _said(config: FineTuneConfig, error: BaseException) -> str:
     return found.value.next
 
 
+@pytest.mark.promise(
+    "Out of memory names what to turn",
+    fault="each library's own error for full memory",
+    outcome="the message names batch, resolution, rank and checkpointing",
+)
 @pytest.mark.parametrize("error", FULL_MEMORY, ids=lambda error: type(error).__name__)
 def test_however_memory_runs_out_the_knobs_are_named(error: BaseException) -> None:
     said = _said(FineTuneConfig(gradient_checkpointing=False, batch_size=4), error)

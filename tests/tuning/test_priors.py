@@ -152,6 +152,11 @@ def _base(digest: str) -> BaseModel:
     )
 
 
+@pytest.mark.promise(
+    "Class images are a whole set or none",
+    fault="a kill while they are stored",
+    outcome="the next job paints them, the one after uses them",
+)
 def test_a_writer_that_is_killed_leaves_no_set_and_no_harm(
     paint: Callable, settings: Make, tmp_path: Path
 ) -> None:
@@ -174,6 +179,11 @@ def test_a_killed_writer_s_file_is_removed_once_it_is_old(
     assert not left.exists()
 
 
+@pytest.mark.promise(
+    "Two jobs may fill one bank",
+    fault="two processes that write the same set at once",
+    outcome="one whole set",
+)
 def test_two_processes_that_write_at_once_leave_one_whole_set(
     paint: Callable, settings: Make, tmp_path: Path
 ) -> None:

@@ -100,6 +100,13 @@ def _run(cloud: Cloud, name: str, request: bytes, tmp_path: Path) -> jobs.Job:
     return job
 
 
+@pytest.mark.promise(
+    "Each mistake is explained where the learner looks",
+    fault="twelve kinds of bad request through the real endpoint: empty, no archive, unsafe "
+    "members, no photo, unknown key, wrong type, 0 steps, a path for a base",
+    outcome="failure object, error topic and `JobError` in the same words; the next request is "
+    "served",
+)
 def test_each_mistake_is_explained_and_the_next_request_is_served(
     cloud: Cloud, topics: Topics, tmp_path: Path
 ) -> None:

@@ -179,6 +179,11 @@ def test_a_request_that_cannot_be_read_publishes_nothing(
     assert staging.archives == {}
 
 
+@pytest.mark.promise(
+    "A wrong configuration costs nobody else anything",
+    fault="unknown keys, wrong types, a path for a base",
+    outcome="`ConfigError` that names the key; the next job completes",
+)
 @pytest.mark.parametrize(
     ("config", "message"),
     [
@@ -200,6 +205,11 @@ def test_a_wrong_configuration_publishes_nothing_and_the_next_job_works(
     assert job(ask(n_steps=1))["status"] == "completed"
 
 
+@pytest.mark.promise(
+    "A late training publishes nothing",
+    fault="a deadline that passes before and during the training",
+    outcome="`TrainingError`; nothing in staging",
+)
 def test_a_late_job_publishes_nothing(ask: Callable, job: Callable, staging: Staging) -> None:
     with pytest.raises(TrainingError, match="time ran out"):
         job(ask(), deadline=time.monotonic() - 1)
@@ -208,6 +218,11 @@ def test_a_late_job_publishes_nothing(ask: Callable, job: Callable, staging: Sta
     assert staging.archives == {}
 
 
+@pytest.mark.promise(
+    "A job without its upload is no success",
+    fault="S3 that refuses",
+    outcome="the job fails",
+)
 def test_a_failed_upload_fails_the_job(ask: Callable, job: Callable) -> None:
     def refuse(archive: Path, inference_id: str) -> str:
         assert archive.is_file()
@@ -217,6 +232,11 @@ def test_a_failed_upload_fails_the_job(ask: Callable, job: Callable) -> None:
         job(ask(), publish=refuse)
 
 
+@pytest.mark.promise(
+    "Two jobs at once share nothing",
+    fault="two jobs with different seeds in one process",
+    outcome="the same bytes as alone",
+)
 def test_two_jobs_at_once_make_what_each_makes_alone(
     tiny: BaseModel, ask: Callable, tmp_path: Path
 ) -> None:
@@ -269,6 +289,11 @@ def test_publishing_is_one_object_whose_key_is_the_job(
     assert s3.get_object(Bucket="staging", Key=key)["Body"].read() == b"again"
 
 
+@pytest.mark.promise(
+    "A caller chooses no key in the bucket",
+    fault="inference ids that climb, that are empty, too long, not ASCII",
+    outcome="a key made by the service",
+)
 @pytest.mark.parametrize("inference_id", ["../../other", "A b", "", "x" * 65, "é", "a/b", "a\nb"])
 def test_an_odd_inference_id_chooses_no_key(s3: Any, tmp_path: Path, inference_id: str) -> None:
     archive = tmp_path / "adapter.tar.gz"
@@ -307,6 +332,11 @@ def test_jobs_without_an_id_get_different_ones() -> None:
     assert job_name(first) == first
 
 
+@pytest.mark.promise(
+    "A killed job's folder is removed, a running one's is not",
+    fault="folders of a dead and of a living process",
+    outcome="only the dead one's goes",
+)
 def test_leftovers_of_killed_processes_are_removed_and_nothing_else(tmp_path: Path) -> None:
     gone = subprocess.Popen([sys.executable, "-c", ""])
     gone.wait()

@@ -67,6 +67,11 @@ def bench(
     return Bench(cloud, channels(data, base, stage_training_code(cloud, ledger)))
 
 
+@pytest.mark.promise(
+    "An interrupted training ends in the same model",
+    fault="a Spot interruption after eight steps",
+    outcome="the same weights, bit for bit",
+)
 def test_an_interrupted_job_ends_in_the_model_of_one_that_was_not(
     bench: Bench, tmp_path: Path
 ) -> None:
