@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from helpers.errors import ServiceError
+from helpers.local.leftovers import sweep_environments
 from helpers.local.loopback import listening_addresses, write_preload
 from helpers.local.model_server import ModelServer
 from helpers.local.standin import StandInServer
@@ -58,7 +59,7 @@ class TritonServer(ModelServer):
         super().__init__()
         self._interpreter = Path(interpreter or SERVING_PYTHON)
         self.shared_memory = ""
-        self._base_due = math.inf
+        self._base_due, self._began = math.inf, time.time()
 
     @property
     def engine(self) -> dict[str, str]:
@@ -84,7 +85,7 @@ class TritonServer(ModelServer):
         env["PATH"] = f"{wheel.interpreter.parent}:{env.get('PATH', os.defpath)}"
         env["LD_LIBRARY_PATH"] = _library_path(wheel.python_prefix, env)
         env["LD_PRELOAD"] = str(write_preload(work / "loopback.so"))
-        self._base_due = math.inf
+        self._base_due, self._began = math.inf, time.time()
         self.shared_memory = f"avatar-{secrets.token_hex(4)}-"
         shm = env.get("SAGEMAKER_TRITON_SHM_DEFAULT_BYTE_SIZE", str(1 << 20))
         command = [
@@ -144,6 +145,7 @@ class TritonServer(ModelServer):
             )
 
     def _swept(self) -> None:
+        sweep_environments(self._began)
         if self.shared_memory:
             for file in Path("/dev/shm").glob(f"{self.shared_memory}*"):
                 file.unlink(missing_ok=True)
