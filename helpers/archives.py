@@ -16,7 +16,7 @@ import tarfile
 import tempfile
 import unicodedata
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -44,11 +44,17 @@ _PARSER_ERRORS = (
 )
 
 
-def pack(source: Path | Mapping[str, Path | bytes], path: Path, *, compress: bool = True) -> Path:
+def pack(
+    source: Path | Mapping[str, Path | bytes],
+    path: Path,
+    *,
+    compress: bool = True,
+    executable: Collection[str] = (),
+) -> Path:
     """Write a folder, or a mapping of member name to file or bytes, as ``path`` (.tar or .tar.gz).
 
-    The same contents give the same bytes: names sorted, owners and times dropped, mode 0644. The
-    file appears under its name only when it is complete.
+    The same contents give the same bytes: names sorted, owners and times dropped, mode 0644, or
+    0755 for the names in ``executable``. The file appears under its name only when it is complete.
 
     Raises ``ArchiveError`` for an unsafe or doubled name, a link, a missing file, or no file.
     """
@@ -62,9 +68,9 @@ def pack(source: Path | Mapping[str, Path | bytes], path: Path, *, compress: boo
         with partial.open("wb") as raw:
             if compress:
                 with gzip.GzipFile("", "wb", 6, raw, mtime=0) as stream:
-                    _write_tar(stream, named, members)
+                    _write_tar(stream, named, members, executable)
             else:
-                _write_tar(raw, named, members)
+                _write_tar(raw, named, members, executable)
         os.replace(partial, path)
     finally:
         partial.unlink(missing_ok=True)
@@ -299,11 +305,13 @@ def _write_tar(
     stream: IO[bytes] | gzip.GzipFile,
     named: Mapping[str, str],
     members: Mapping[str, Path | bytes],
+    executable: Collection[str] = (),
 ) -> None:
     with tarfile.open(fileobj=stream, mode="w", format=tarfile.PAX_FORMAT) as tar:
         for name in sorted(named):
             content = members[named[name]]
             info = tarfile.TarInfo(name)
+            info.mode = 0o755 if name in executable else 0o644
             if isinstance(content, Path):
                 if not content.is_file():
                     raise ArchiveError(f"cannot pack {_shown(name)}", f"no file {content}")

@@ -17,15 +17,25 @@ from helpers.settings import ROOT
 DOOR = ROOT / "models" / "avatar_base"
 ENTRIES = ("helpers.startup", "helpers.hosting.base", "helpers.hosting.watch")
 REQUIREMENTS = ROOT / "requirements" / "serving.txt"
+_ENVIRONMENT = """\
+# The Python that this model runs in; the stubs of the avatars run in the image's own.
+parameters {
+  key: "EXECUTION_ENV_PATH"
+  value: { string_value: "$$TRITON_MODEL_DIRECTORY/%s" }
+}
+"""
 
 
-def build_base_repository(target: Path, base_folder: Path) -> Path:
+def build_base_repository(
+    target: Path, base_folder: Path, *, environment: Path | None = None
+) -> Path:
     """Write a Triton model repository with the one model ``avatar_base``; returns ``target``.
 
     It holds ``avatar_base/config.pbtxt`` and, in version folder ``1``, the door ``model.py``, the
     parts of ``helpers`` that it needs, the packages it checks for and the base's weights: what the
     extended Triton image of the endpoint contains, on AWS and here. An older repository at
-    ``target`` is replaced.
+    ``target`` is replaced. ``environment`` is an archive of ``helpers.hosting.python_env`` for an
+    image without our packages: it comes along, and the base's configuration names it.
 
     Raises ``BaseModelError`` when the base cannot be opened.
     """
@@ -42,6 +52,10 @@ def build_base_repository(target: Path, base_folder: Path) -> Path:
         copy.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(file, copy)
     (version / "requirements.txt").write_text(_requirements(), encoding="utf-8")
+    if environment is not None:
+        shutil.copyfile(environment, model / environment.name)
+        with (model / "config.pbtxt").open("a", encoding="utf-8") as config:
+            config.write(_ENVIRONMENT % environment.name)
     base.write(version / "base")
     return Path(target)
 

@@ -155,6 +155,7 @@ class Models:
             for group in config.get("instance_group", []):
                 if group.get("kind") == ["KIND_GPU"]:
                     raise ValueError("instance group has kind KIND_GPU but no GPUs are available")
+            _check_environment(config, folder)
             spec = importlib.util.spec_from_file_location(
                 f"model_{next(_NUMBERS)}", folder / "1" / "model.py"
             )
@@ -178,6 +179,15 @@ class Models:
         model = self._models.pop(name, None)
         if model is not None and hasattr(model.instance, "finalize"):
             model.instance.finalize()
+
+
+def _check_environment(config: Mapping[str, list[Any]], folder: Path) -> None:
+    """An environment must be there, as for Triton; this process runs every model in its own."""
+    for one in config.get("parameters", []):
+        if one.get("key") == ["EXECUTION_ENV_PATH"]:
+            path = str(one["value"][0]["string_value"][0])
+            if not Path(path.replace("$$TRITON_MODEL_DIRECTORY", str(folder))).exists():
+                raise ValueError(f"Failed to get the canonical path for {path}")
 
 
 def install(models: Models) -> None:
