@@ -12,6 +12,10 @@ lanes       jobs side by side, each in a process of its own
 job         one such process: fine-tunes and reads its own clocks and memory
 painted     another: paints with finished adapters and asks the judge
 fine_tune   the bench of the trainer
+ideas       the bench of ideas for the trainer
+ideas_objectives  those ideas
+ideas_job         one subject and seed, with each of them
+ideas_page        what came of it, in docs/performance.md
 page        the results in docs/performance.md
 costs       what settings cost, for notebooks and benches
 experiments           the bench of the experiments

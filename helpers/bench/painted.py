@@ -46,17 +46,29 @@ def score(
     base: Any, judge: Any, adapter: Path | None, heldout: Sequence[Any], given: Mapping[str, Any]
 ) -> dict[str, float]:
     """``identity`` and ``prompt`` of one adapter, each from -1 to 1."""
-    from statistics import fmean
-
-    from helpers.experiments.metrics import prompt_fidelity
-    from helpers.experiments.similarity import subject_fidelity
     from helpers.hosting.generate import load_pipeline
     from helpers.tuning.adapter import load_adapter
-    from helpers.tuning.painting import BATCH, paint_batch
 
     pipe = load_pipeline(base.folder)
     if adapter:
         load_adapter(pipe, adapter)
+    found = scores_by_picture(pipe, base, judge, heldout, given)
+    return {name: float(values.mean()) for name, values in found.items()}
+
+
+def scores_by_picture(
+    pipe: Any, base: Any, judge: Any, heldout: Sequence[Any], given: Mapping[str, Any]
+) -> dict[str, Any]:
+    """``identity`` and ``prompt`` of every picture ``(N,)`` that ``pipe`` paints.
+
+    ``given`` has ``prompt``, ``class_prompt``, ``pictures`` (for each context; twice as many for
+    identity) and ``sampling_steps``. Picture k always grows from the same noise.
+    """
+    import numpy as np
+
+    from helpers.experiments.metrics import agreement
+    from helpers.experiments.similarity import likeness
+    from helpers.tuning.painting import BATCH, paint_batch
 
     def paint(prompt: str, count: int, first: int) -> list[Any]:
         pictures = []
@@ -72,11 +84,11 @@ def score(
     prompt, plain = given["prompt"], given["class_prompt"]
     pairs = zip(contexts(prompt), contexts(plain), strict=True)
     agreed = [
-        prompt_fidelity(judge, paint(asked, given["pictures"], 1000 * (place + 1)), said)
+        agreement(judge, paint(asked, given["pictures"], 1000 * (place + 1)), said)
         for place, (asked, said) in enumerate(pairs)
     ]
     own = paint(prompt, 2 * given["pictures"], 0)
-    return {"identity": subject_fidelity(judge, own, heldout), "prompt": fmean(agreed)}
+    return {"identity": likeness(judge, own, heldout), "prompt": np.concatenate(agreed)}
 
 
 if __name__ == "__main__":

@@ -50,6 +50,11 @@ BENCHES: Mapping[str, Bench] = {
         module="helpers.bench.experiments",
         page="helpers.bench.experiments_page",
     ),
+    "ideas": Bench(
+        about="prior distillation, a mask, min-SNR, a moving average: what each is worth",
+        module="helpers.bench.ideas",
+        page="helpers.bench.ideas_page",
+    ),
     "scale": Bench(
         about="10, 1,000 and 1,000,000 avatars a day, simulated: waits, instances, money, limits",
         module="helpers.bench.scale",

@@ -26,13 +26,15 @@ class Batch:
     """Rows of a step: instance images first, then as many class images.
 
     ``latents`` and ``noise`` are ``(rows, channels, side, side)``, ``times`` is ``(rows,)``;
-    ``prompts`` says by number which prompt belongs to each row.
+    ``prompts`` says by number which prompt belongs to each row, ``places`` which picture (or crop)
+    it shows, counted through all instance images or all class images.
     """
 
     latents: torch.Tensor
     noise: torch.Tensor
     times: torch.Tensor
     prompts: list[int]
+    places: list[int]
 
 
 class Batches:
@@ -73,13 +75,14 @@ class Batches:
         config, device = self._config, self._networks.device
         generator = torch.Generator().manual_seed((config.seed << 24) + number)
         drawn = [pool.draw(config, number, generator) for pool in self._pools]
-        latents = torch.cat([part for part, _ in drawn])
+        latents = torch.cat([part for part, _, _ in drawn])
         levels = self._networks.noise.config.num_train_timesteps
         return Batch(
             latents=latents,
             noise=torch.randn(latents.shape, generator=generator).to(device),
             times=torch.randint(0, levels, (len(latents),), generator=generator).to(device),
-            prompts=[prompt for _, prompts in drawn for prompt in prompts],
+            prompts=[prompt for _, prompts, _ in drawn for prompt in prompts],
+            places=[place for _, _, places in drawn for place in places],
         )
 
 
@@ -100,10 +103,12 @@ class _Pool:
 
     def draw(
         self, config: FineTuneConfig, number: int, generator: torch.Generator
-    ) -> tuple[torch.Tensor, list[int]]:
+    ) -> tuple[torch.Tensor, list[int], list[int]]:
+        """Latents, prompts and places of a batch's part."""
         picked = pick(self._sizes, config.batch_size, number, config.seed)
-        places = torch.tensor([place for _, place in picked])
-        return self._latents.draw(places, generator), [self._prompts[one] for one, _ in picked]
+        places = [place for _, place in picked]
+        latents = self._latents.draw(torch.tensor(places), generator)
+        return latents, [self._prompts[group] for group, _ in picked], places
 
 
 def _encode_once(networks: Networks, pictures: list[Image.Image], side: int) -> Moments:

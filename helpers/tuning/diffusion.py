@@ -25,6 +25,21 @@ def target_of(
     return noise
 
 
+def predictions(
+    networks: Networks,
+    precision: Precision,
+    latents: torch.Tensor,
+    noise: torch.Tensor,
+    times: torch.Tensor,
+    text: torch.Tensor,
+) -> torch.Tensor:
+    """The U-Net's answer for each row, in single precision and of the latents' shape. ``noise`` has
+    that shape too, ``text`` is ``(rows, window, width)``."""
+    noisy = networks.noise.add_noise(latents, noise, times)
+    with precision.autocast():
+        return networks.unet(noisy.to(networks.dtype), times, text).sample.float()
+
+
 def prediction_errors(
     networks: Networks,
     precision: Precision,
@@ -33,11 +48,8 @@ def prediction_errors(
     times: torch.Tensor,
     text: torch.Tensor,
 ) -> torch.Tensor:
-    """Mean squared error of the U-Net's answer for each row: shape ``(rows,)``, about 1 for a
-    network that knows nothing. ``latents`` and ``noise`` have the shape of latents, ``text`` is
-    ``(rows, window, width)``."""
-    noisy = networks.noise.add_noise(latents, noise, times)
-    target = target_of(networks.noise, latents, noise, times)
-    with precision.autocast():
-        predicted = networks.unet(noisy.to(networks.dtype), times, text).sample
-    return mse_loss(predicted.float(), target.float(), reduction="none").mean(dim=(1, 2, 3))
+    """Mean squared error of ``predictions`` for each row: shape ``(rows,)``, about 1 for a network
+    that knows nothing."""
+    predicted = predictions(networks, precision, latents, noise, times, text)
+    target = target_of(networks.noise, latents, noise, times).float()
+    return mse_loss(predicted, target, reduction="none").mean(dim=(1, 2, 3))

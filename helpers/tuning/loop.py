@@ -14,14 +14,14 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 
 import torch
 from PIL import Image
 
 from helpers.errors import TrainingError
-from helpers.tuning.batches import Batches, dropout_from
+from helpers.tuning.batches import Batch, Batches, dropout_from
 from helpers.tuning.checkpoint import (
     Checkpoints,
     State,
@@ -42,6 +42,16 @@ from helpers.tuning.precision import (
 )
 from helpers.tuning.subjects import Subject, all_subjects, put_aside
 from helpers.tuning.trainable import make_trainable
+
+Objective = Callable[[Networks, Precision, Batch, torch.Tensor], torch.Tensor]
+"""What is asked of a batch with its prompts as embeddings: one error a row, ``(rows,)``."""
+
+
+def dreambooth(
+    networks: Networks, precision: Precision, batch: Batch, text: torch.Tensor
+) -> torch.Tensor:
+    """The objective of DreamBooth: say the noise (or v), of the subject and of its class alike."""
+    return prediction_errors(networks, precision, batch.latents, batch.noise, batch.times, text)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,6 +83,7 @@ def train(
     others: Sequence[Subject] = (),
     checkpoints: Checkpoints | None = None,
     deadline: float | None = None,
+    objective: Objective = dreambooth,
 ) -> Iterator[Step]:
     """Train ``networks`` on a subject, one optimizer step per item.
 
@@ -80,7 +91,8 @@ def train(
     ``config.resolution``. ``others`` are learned together with it. ``deadline`` is a time of
     ``time.monotonic``. With ``checkpoints``, a training that was killed goes on where it was, and
     tells again first of the steps that it had done. When the iteration ends, the networks carry
-    the last weights or, with ``config.patience``, the best.
+    the last weights or, with ``config.patience``, the best. Another ``objective`` trains on another
+    loss; checkpoints do not know which, so keep those of each apart.
 
     Raises ``TrainingError`` without pictures, after the deadline, when the loss is no longer a
     number, and when memory runs out; ``ConfigError`` for subjects that cannot be told apart.
@@ -126,7 +138,7 @@ def train(
             for group, rate in zip(state.optimizer.param_groups, rates, strict=True):
                 group["lr"] = rate * factor
             with memory_explained(config):
-                losses = _descend(networks, config, precision, batches, state, number)
+                losses = _descend(networks, config, precision, batches, state, number, objective)
                 held_out_loss = None
                 if held_out and ((number + 1) % config.heldout_every == 0 or number + 1 == total):
                     held_out_loss = held_out.loss()
@@ -156,12 +168,13 @@ def _descend(
     batches: Batches,
     state: State,
     number: int,
+    objective: Objective,
 ) -> list[float]:
     """One optimizer step; returns its loss on the subject and, if there is a prior, on that."""
     losses = torch.zeros(len(batches))
     for part in range(config.gradient_accumulation):
         draw = number * config.gradient_accumulation + part
-        found = batch_losses(networks, config, precision, batches, draw)
+        found = batch_losses(networks, config, precision, batches, draw, objective)
         total = found[0] + (config.prior_loss_weight * found[1] if len(found) > 1 else 0.0)
         precision.scaler.scale(total / config.gradient_accumulation).backward()
         losses += found.detach().cpu() / config.gradient_accumulation
@@ -181,7 +194,12 @@ def _descend(
 
 
 def batch_losses(
-    networks: Networks, config: FineTuneConfig, precision: Precision, batches: Batches, draw: int
+    networks: Networks,
+    config: FineTuneConfig,
+    precision: Precision,
+    batches: Batches,
+    draw: int,
+    objective: Objective = dreambooth,
 ) -> torch.Tensor:
     """Loss on batch ``draw`` of the subject and on one of its class, from one pass of the U-Net:
     shape ``(1,)`` or, with a prior, ``(2,)``."""
@@ -189,9 +207,7 @@ def batch_losses(
     with dropout_from((config.seed << 24) + draw, networks.device):
         with precision.autocast():
             text = batches.embed(batch.prompts)
-        errors = prediction_errors(
-            networks, precision, batch.latents, batch.noise, batch.times, text
-        )
+        errors = objective(networks, precision, batch, text)
     return errors.view(len(batches), config.batch_size).mean(dim=1)
 
 
