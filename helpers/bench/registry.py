@@ -55,6 +55,11 @@ BENCHES: Mapping[str, Bench] = {
         module="helpers.bench.ideas",
         page="helpers.bench.ideas_page",
     ),
+    "notebooks": Bench(
+        about="how long each notebook takes on this machine, beside what its first cell says",
+        module="helpers.bench.notebooks",
+        page="helpers.bench.notebooks_page",
+    ),
     "scale": Bench(
         about="10, 1,000 and 1,000,000 avatars a day, simulated: waits, instances, money, limits",
         module="helpers.bench.scale",

@@ -71,6 +71,16 @@ SEEDS = (0, 1, 2)
 
 def run(settings: Settings, *, quick: bool, say: Callable[[str], None]) -> list[Row]:
     """Every row. ``quick`` takes one seed and less than an hour of the million's day."""
+    facts = given(settings)
+    rows = [*given_rows(facts), *check_rows(20_000 if quick else 200_000)]
+    for size in map(_shortened, SIZES) if quick else SIZES:
+        say(f"{size.avatars:,} avatars a day")
+        rows += size_rows(size, facts, SEEDS[:1] if quick else SEEDS)
+    return [*rows, *limit_rows(facts)]
+
+
+def given(settings: Settings) -> Mapping[str, Fact]:
+    """What the model is given on this machine: measured here, or counted from a job's work."""
     from helpers.bases.registry import ORIGINAL
     from helpers.bench.ledger import job_work
     from helpers.tuning.config import FineTuneConfig
@@ -78,12 +88,7 @@ def run(settings: Settings, *, quick: bool, say: Callable[[str], None]) -> list[
 
     config = FineTuneConfig.preset(COURSE, ORIGINAL)
     warm, cold = (job_work(config, warm=there).total for there in (True, False))
-    facts = with_jobs(facts_here(settings.outputs / "bench"), warm=warm, cold=cold)
-    rows = [*given_rows(facts), *check_rows(20_000 if quick else 200_000)]
-    for size in map(_shortened, SIZES) if quick else SIZES:
-        say(f"{size.avatars:,} avatars a day")
-        rows += size_rows(size, facts, SEEDS[:1] if quick else SEEDS)
-    return [*rows, *limit_rows(facts)]
+    return with_jobs(facts_here(settings.outputs / "bench"), warm=warm, cold=cold)
 
 
 def _shortened(size: Size) -> Size:

@@ -12,9 +12,9 @@ from helpers.cloud.kinds import Kind, NotOurs, is_missing, is_passing, pages, ta
 from helpers.cloud.session import Cloud
 from helpers.s3 import split_uri
 
-NOT_PERSONAL = ("bases", "models", "serving-image")
-"""Folders of the learner's prefix that hold code and public weights. All others, also those that
-this list forgot, count as personal: photos, adapters, and what was made of them."""
+NOT_PERSONAL = ("bases", "models", "progress", "serving-image")
+"""Folders of the learner's prefix that hold code, public weights and empty signs. All others, also
+those that this list forgot, count as personal: photos, adapters, and what was made of them."""
 
 
 def is_personal(cloud: Cloud, uri: str) -> bool:

@@ -99,7 +99,7 @@ def running(cloud: Cloud, ledger: Ledger) -> Meter:
     try:
         ours = [*tagged(cloud), *named(cloud, METERED)]
         names = {item.name for item in ours if item.kind == METERED} | set(entries)
-        found = [_look(cloud, name, entries.get(name)) for name in sorted(names)]
+        found = [look(cloud, name, entries.get(name)) for name in sorted(names)]
         return Meter(items=tuple(item for item in found if item), local=cloud.local)
     except (ClientError, BotoCoreError) as trouble:
         return Meter(
@@ -204,8 +204,8 @@ def _charge(entry: Entry, now: dict[str, Running]) -> Charge:
     )
 
 
-def _look(cloud: Cloud, name: str, entry: Entry | None) -> Running | None:
-    """The endpoint as AWS describes it; ``None`` if it does not exist."""
+def look(cloud: Cloud, name: str, entry: Entry | None = None) -> Running | None:
+    """The endpoint as AWS describes it, by its name; ``None`` if it does not exist."""
     sagemaker = cloud.client("sagemaker")
     found = describe(sagemaker.describe_endpoint, EndpointName=name)
     if found is None:

@@ -48,6 +48,18 @@ def bench(launcher: Launcher, name: str | None, *, quick: bool, publish: bool) -
     return launcher.run(launcher.prepare(), "-m", "helpers.bench", *words)
 
 
+def cohort(launcher: Launcher, given: argparse.Namespace) -> int:
+    words = [given.what, given.name]
+    words += [f"--seats={given.seats}"] if given.seats is not None else []
+    words += [f"--budget={given.budget}"] if given.budget is not None else []
+    words += [
+        f"--{name.replace('_', '-')}"
+        for name in ("watch", "dry_run", "keep_photos", "yes")
+        if getattr(given, name)
+    ]
+    return launcher.run(launcher.course_python(), "-m", "helpers.cohort", *words)
+
+
 def lab(launcher: Launcher, rest: Sequence[str], *, register: bool) -> int:
     python = launcher.prepare()
     server = kernels.running_server()
@@ -106,6 +118,8 @@ def main(arguments: Sequence[str]) -> int:
             return base(launcher, given)
         if given.command == "bench":
             return bench(launcher, given.name, quick=given.quick, publish=given.publish)
+        if given.command == "cohort":
+            return cohort(launcher, given)
         if given.command == "lab":
             if given.unregister:
                 return unregister(launcher)
@@ -158,6 +172,19 @@ def _parser() -> argparse.ArgumentParser:
     one.add_argument(
         "--trust-weights", action="store_true", help="pin hashes that nobody confirmed yet"
     )
+    one = command("cohort", help="for instructors: a room full of learners (docs/instructor.md)")
+    one.add_argument(
+        "what",
+        choices=("seats", "check", "board", "end"),
+        help="who gets which name; quotas, waits and money beforehand; who is where; remove all",
+    )
+    one.add_argument("name", metavar="NAME", help="of the cohort, such as spring")
+    one.add_argument("--seats", type=int, metavar="N", help="how many learners")
+    one.add_argument("--budget", type=float, metavar="DOLLARS", help="check: for all of them")
+    one.add_argument("--watch", action="store_true", help="board: look again and again")
+    one.add_argument("--dry-run", action="store_true", help="end: only say what would be removed")
+    one.add_argument("--keep-photos", action="store_true", help="end: and adapters, in S3")
+    one.add_argument("--yes", action="store_true", help="end: without asking")
     one = command(
         "clean",
         help="end everything that runs and bills, here or (AVATAR_BACKEND=aws) on AWS, and prove "

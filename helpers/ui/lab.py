@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -87,6 +88,7 @@ class Lab:
         """What runs now, what it costs, and what was forgotten; print it."""
         from helpers.cloud.meter import running
 
+        self._sign("done")  # every notebook ends with this call
         return running(self.cloud, self.ledger)
 
     def bill(self) -> Bill:
@@ -115,6 +117,15 @@ class Lab:
 
         return Checks(f"Exercise {number}", *answers)
 
+    def _sign(self, event: str) -> None:
+        """For the instructor's board, if this learner has a seat in a cohort."""
+        from helpers.cohort.seats import cohort_of
+
+        if cohort_of(self.settings.learner):
+            from helpers.cohort.progress import leave_sign
+
+            leave_sign(self.cloud, self.notebook, event)
+
     def _notes_path(self) -> Path:
         name = f"notes-{self.settings.backend}-{self.settings.learner}.json"
         return self.settings.state / name
@@ -133,6 +144,8 @@ def start(notebook: str) -> Lab:
     where = "the local SageMaker on this machine" if lab.settings.backend == "local" else "AWS"
     pace = ", rehearsal speed" if lab.settings.fast else ""
     print(f"{notebook}: talking to {where} ({lab.settings.region}){pace}")
+    with suppress(CourseError):  # whoever has no account is told so by the cell that needs it
+        lab._sign("begun")
     return lab
 
 

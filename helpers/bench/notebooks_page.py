@@ -1,0 +1,58 @@
+"""docs/instructor.md: how long the notebooks take, between markers.
+
+python3 course.py bench notebooks --publish
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from helpers.bench.page import fill, markdown
+from helpers.bench.report import Report
+from helpers.settings import ROOT
+
+PAGE = ROOT / "docs" / "instructor.md"
+
+
+def write_page(report: Report, path: Path = PAGE) -> None:
+    """Fill the page's section. Raises ``ValueError`` if it is missing."""
+    text = path.read_text(encoding="utf-8")
+    path.write_text(fill(text, "notebooks", section(report)), encoding="utf-8")
+
+
+def section(report: Report) -> str:
+    """One line a notebook, after the machine and the date."""
+    rows = {row["name"]: row for row in report.results}
+    found = [
+        (
+            number,
+            _minutes(rows[f"{number}.minutes"]),
+            _minutes(rows[f"{number}.said"]),
+            _seconds(rows[f"{number}.longest-cell"]),
+            _code(rows[f"{number}.longest-cell.begins"]),
+        )
+        for number in sorted({name.partition(".")[0] for name in rows})
+    ]
+    known = [rows[f"{row[0]}.minutes"]["value"] for row in found]
+    total = sum(value for value in known if value is not None)
+    machine = ", ".join(f"{name} {value}" for name, value in report.machine.items())
+    head = ("notebook", "measured", "its first cell says", "longest cell", "which begins")
+    return (
+        f"Measured on {report.date[:10]} ({machine}).\n\n{markdown(head, found)}\n"
+        f"{total:.0f} minutes for the {sum(value is not None for value in known)} that were "
+        "measured.\n"
+    )
+
+
+def _minutes(row: Mapping[str, Any]) -> str:
+    return "not measured" if row["value"] is None else f"{row['value']:.1f} min"
+
+
+def _seconds(row: Mapping[str, Any]) -> str:
+    return "" if row["value"] is None else f"{row['value']:.0f} s"
+
+
+def _code(row: Mapping[str, Any]) -> str:
+    return f"`{row['value'][:60].replace('|', ' ')}`" if row["value"] else ""
