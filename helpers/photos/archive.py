@@ -15,6 +15,8 @@ from PIL import Image as PillowImage
 
 from helpers.archives import MIB, pack, read_members
 from helpers.errors import ConfigError, PhotoError
+from helpers.photos.frames import KEY as BOXES
+from helpers.photos.frames import to_shares, with_boxes
 from helpers.photos.load import SUFFIXES, looks_like_photo, no_usable_photo, sort_in
 from helpers.photos.photo import Photo, PhotoSet, Refused, plain_copy
 from helpers.strict_json import parse
@@ -51,8 +53,9 @@ def pack_request(
     """Write photos and configuration as one .tar.gz.
 
     Photos become JPEG with at most ``longest_side`` pixels a side, without EXIF, place or comment,
-    under names that any server accepts. Raises ``PhotoError`` for no photo, for more than 100, or
-    for more bytes than the container takes; ``ConfigError`` if ``config`` is no JSON object.
+    under names that any server accepts; their boxes go into the configuration, as ``boxes``.
+    Raises ``PhotoError`` for no photo, for more than 100, or for more bytes than the container
+    takes; ``ConfigError`` if ``config`` is no JSON object.
     """
     if not photos:
         raise PhotoError("there is no photo to send", "", "add ten or so photos of one subject")
@@ -63,8 +66,13 @@ def pack_request(
         name: packed_photo(photo, longest_side, quality)
         for name, photo in zip(names, photos, strict=True)
     }
-    if config is not None:
-        members[CONFIG] = _config_bytes(config)
+    boxes = {
+        name: to_shares(photo.box, photo.image.size)
+        for name, photo in zip(names, photos, strict=True)
+        if photo.box is not None
+    }
+    if boxes or config is not None:
+        members[CONFIG] = _config_bytes(config or {}, boxes)
     size = sum(len(content) for content in members.values() if isinstance(content, bytes))
     if size > LARGEST_REQUEST:
         raise PhotoError(
@@ -88,8 +96,9 @@ def read_request(data: bytes) -> Request:
     """Photos and configuration from the bytes of a .tar or .tar.gz, in memory.
 
     Unreadable pictures and files of other kinds end up in ``photos.refused``; hidden files (macOS
-    adds some) are passed over. Raises ``ArchiveError`` for a damaged, empty or unsafe archive,
-    ``PhotoError`` if no photo is usable, ``ConfigError`` for a bad ``config.json``.
+    adds some) are passed over; ``boxes`` of the configuration come with their photos. Raises
+    ``ArchiveError`` for a damaged, empty or unsafe archive, ``PhotoError`` if no photo is usable,
+    ``ConfigError`` for a bad ``config.json``.
     """
     members = read_members(data, limit_bytes=4 * LARGEST_REQUEST, limit_members=3 * MOST_PHOTOS)
     config = _read_config(members.pop(CONFIG)) if CONFIG in members else {}
@@ -106,6 +115,10 @@ def read_request(data: bytes) -> Request:
             sort_in(visible[name], name, photos, refused, READ_SIDE)
     if not photos:
         raise no_usable_photo("the request", refused)
+    try:
+        photos = with_boxes(photos, config.pop(BOXES, {}))
+    except ValueError as error:
+        raise ConfigError(f"{CONFIG} is not usable", str(error), "frame the photo again") from None
     return Request(photos=PhotoSet(photos, refused), config=config)
 
 
@@ -141,9 +154,10 @@ def _hidden(name: str) -> bool:
     return any(part.startswith((".", "__MACOSX")) for part in PurePosixPath(name).parts)
 
 
-def _config_bytes(config: Mapping[str, Any]) -> bytes:
+def _config_bytes(config: Mapping[str, Any], boxes: Mapping[str, Any]) -> bytes:
+    framed = {BOXES: boxes} if boxes else {}
     try:
-        text = json.dumps(dict(config), indent=2, sort_keys=True, allow_nan=False)
+        text = json.dumps({**framed, **dict(config)}, indent=2, sort_keys=True, allow_nan=False)
     except (TypeError, ValueError) as error:
         raise ConfigError("the configuration cannot be written as JSON", str(error)) from error
     return text.encode()

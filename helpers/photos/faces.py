@@ -88,7 +88,7 @@ def find_faces(image: Image) -> list[Box]:
     """
     copy, scale = _searchable(image, UPRIGHT_SIDE)
     faces = _upright_faces(copy) or _hard_face(copy)
-    boxes = [_inside(face.scaled(scale), image.size) for face in faces]
+    boxes = [inside(face.scaled(scale), image.size) for face in faces]
     return sorted(boxes, key=lambda box: box.area, reverse=True)
 
 
@@ -216,7 +216,8 @@ def _mean(image: Image) -> tuple[int, ...]:
     return tuple(int(value) for value in np.asarray(image).reshape(-1, 3).mean(axis=0))
 
 
-def _inside(face: Box, size: tuple[int, int]) -> Box:
+def inside(face: Box, size: tuple[int, int]) -> Box:
+    """The part of a box that lies in a picture of that size, a pixel wide at least."""
     left, top = max(face.left, 0), max(face.top, 0)
     right, bottom = min(face.right, size[0]), min(face.bottom, size[1])
     return Box(left=left, top=top, width=max(right - left, 1), height=max(bottom - top, 1))

@@ -11,7 +11,9 @@ from PIL import UnidentifiedImageError
 
 from helpers.errors import PhotoError, fit_to_print
 from helpers.photos.colour import to_rgb, upright
+from helpers.photos.frames import KEY, SIDECAR, with_boxes
 from helpers.photos.photo import Image, Photo, PhotoSet, Refused, plain_copy
+from helpers.strict_json import parse_object
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "TIFF", "BMP")
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".gif", ".tif", ".tiff", ".bmp"})
@@ -49,9 +51,10 @@ def load_photo(
 
 def load_folder(path: Path) -> PhotoSet:
     """Every photo directly in a folder, by name. Files that look like photos and cannot be used
-    are listed in ``refused``; files of other kinds (notes, hidden files) are passed over.
+    are listed in ``refused``; files of other kinds (notes, hidden files) are passed over. Boxes
+    that guided capture wrote beside them (``capture.json``) come with their photos.
 
-    Raises ``PhotoError`` if there is no folder, or no usable photo in it.
+    Raises ``PhotoError`` if there is no folder, no usable photo in it, or the boxes are damaged.
     """
     if not path.is_dir():
         raise PhotoError(f"there is no folder {path}", "", "name the folder that holds the photos")
@@ -68,7 +71,19 @@ def load_folder(path: Path) -> PhotoSet:
             )
     if not photos:
         raise no_usable_photo(f"the folder {path.name}", refused)
-    return PhotoSet(photos, refused)
+    return PhotoSet(_framed(photos, path / SIDECAR), refused)
+
+
+def _framed(photos: list[Photo], sidecar: Path) -> list[Photo]:
+    if not sidecar.is_file():
+        return photos
+    try:
+        return with_boxes(photos, parse_object(sidecar.read_bytes()).get(KEY, {}))
+    except ValueError as error:
+        raise PhotoError(
+            f"{sidecar.name} in {sidecar.parent.name} cannot be used", str(error),
+            "correct it, or delete it: then no box is given",
+        ) from None  # fmt: skip
 
 
 def sort_in(

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from PIL import Image as PillowImage
 
 from helpers.errors import fit_to_print
+
+if TYPE_CHECKING:
+    from helpers.photos.faces import Box
 
 Image = PillowImage.Image
 
@@ -16,12 +20,14 @@ Image = PillowImage.Image
 class Photo:
     """One usable photo: upright, RGB, free of metadata.
 
-    ``notes`` are the named warnings in words, such as "rotated upright from EXIF".
+    ``notes`` are the named warnings in words, such as "rotated upright from EXIF". ``box``: what
+    somebody framed in it by hand, in its pixels; it travels with the photo.
     """
 
     name: str
     image: Image
     notes: tuple[str, ...] = ()
+    box: Box | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,22 +12,36 @@ from PIL import Image as PillowImage
 
 from helpers.errors import PhotoError
 from helpers.photos.crop import Square, around_box, around_face, at_centre, cut, reaches_beyond
-from helpers.photos.faces import Box, FaceFinder, find_faces
+from helpers.photos.faces import Box, FaceFinder, find_faces, inside
 from helpers.photos.matting import MATTE_SIDE, NO_FACE, vary_background
+from helpers.photos.missed import place_missed
 from helpers.photos.photo import Image, Photo, Refused
 from helpers.photos.quality import Quality, measure, twins
 
-How = Literal["face", "given", "centre"]
+How = Literal["face", "given", "mask", "set", "centre"]
 Background = Literal["keep", "random"]
-CUT_BY = {"face": "by its face", "given": "by a given box", "centre": "from the centre"}
+CUT_BY = {
+    "face": "by its face",
+    "given": "by a given box",
+    "mask": "by the person's outline",
+    "set": "as in the other photos",
+    "centre": "from the centre",
+}
+IN_FACES = ("face", "mask", "set")
+"""Ways whose box is a face, not a given frame."""
+_MISSED = {
+    "mask": "no face found: the head is where the person's outline ends",
+    "set": "no face found: the head is taken to be where it is in the other photos",
+    "centre": "no face found: the centre is used, give a box if the face is elsewhere",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
 class PreparedPhoto:
     """One training picture.
 
-    ``image`` is RGB, size x size. ``box`` is the face or the given box in pixels of the photo,
-    ``square`` what was cut around it, and ``how`` the reason for that cut.
+    ``image`` is RGB, size x size. ``box`` is the face (found, or where it must be) or the given box
+    in pixels of the photo, ``square`` what was cut around it, and ``how`` the reason for that cut.
     """
 
     name: str
@@ -51,24 +65,26 @@ def prepare(
 ) -> list[PreparedPhoto]:
     """Cut every photo to ``size`` x ``size`` pixels (32 .. 2048); none is ever dropped.
 
-    A box given for a photo's name wins, then the largest face (``face=False``: the subject is no
-    person), then the centre. ``background="random"`` puts the subject before soft random colours,
-    the same ones for the same ``seed``.
+    A box given for a photo's name wins, then the photo's own, then the largest face
+    (``face=False``: the subject is no person), then where the head must be by the rest of the set
+    (``missed.place_missed``), then the centre. ``background="random"`` puts the subject before soft
+    random colours, the same ones for the same ``seed``.
 
     Raises ``PhotoError`` for no photo, and for a box that fits no photo or lies outside its own.
     """
     boxes = boxes or {}
     _check(photos, size, boxes, background)
     same = twins([photo.image for photo in photos], [photo.name for photo in photos])
+    choices = _choose(photos, boxes, finder if face else None)
     return [
         _prepare_one(
             photo,
             size=size,
-            choice=_choose(photo, boxes.get(photo.name), finder if face else None),
+            choice=choice,
             twin=twin,
             random=np.random.default_rng([seed, place]) if background == "random" else None,
         )
-        for place, (photo, twin) in enumerate(zip(photos, same, strict=True))
+        for place, (photo, choice, twin) in enumerate(zip(photos, choices, same, strict=True))
     ]
 
 
@@ -81,7 +97,26 @@ class _Choice:
     missed: bool = False  # a face was looked for in vain
 
 
-def _choose(photo: Photo, given: Box | None, finder: FaceFinder | None) -> _Choice:
+def _choose(
+    photos: Sequence[Photo], boxes: Mapping[str, Box], finder: FaceFinder | None
+) -> list[_Choice]:
+    choices = [_own_choice(photo, boxes.get(photo.name) or photo.box, finder) for photo in photos]
+    if not any(choice.missed for choice in choices):
+        return choices
+    searched = [place for place, choice in enumerate(choices) if choice.how != "given"]
+    likely = place_missed(
+        [photos[place].image for place in searched], [choices[place].box for place in searched]
+    )
+    for place, told in zip(searched, likely, strict=True):
+        if told is not None:
+            (box, how), size = told, photos[place].image.size
+            choices[place] = _Choice(
+                how=how, square=around_face(box, size), box=inside(box, size), notes=(_MISSED[how],)
+            )
+    return choices
+
+
+def _own_choice(photo: Photo, given: Box | None, finder: FaceFinder | None) -> _Choice:
     size = photo.image.size
     if given is not None:
         box = _clipped(given, photo)
@@ -90,8 +125,8 @@ def _choose(photo: Photo, given: Box | None, finder: FaceFinder | None) -> _Choi
         return _Choice(how="centre", square=at_centre(size))
     faces = sorted(finder(photo.image), key=lambda face: face.area, reverse=True)
     if not faces:
-        note = "no face found: the centre is used, give a box if the face is elsewhere"
-        return _Choice(how="centre", square=at_centre(size), notes=(note,), missed=True)
+        centre = at_centre(size)
+        return _Choice(how="centre", square=centre, notes=(_MISSED["centre"],), missed=True)
     notes = (f"{len(faces)} faces found: the largest is used",) if len(faces) > 1 else ()
     return _Choice(how="face", square=around_face(faces[0], size), box=faces[0], notes=notes)
 
@@ -112,7 +147,7 @@ def _prepare_one(
     if random is not None and choice.missed:
         notes.append(NO_FACE)
     elif random is not None:
-        face = _in_square(choice.box, square, image.width) if choice.how == "face" else None
+        face = _in_square(choice.box, square, image.width) if choice.how in IN_FACES else None
         image, note = vary_background(image, face, random)
         notes.append(note)
     if image.width != size:
@@ -187,17 +222,16 @@ def _check(photos: Sequence[Photo], size: int, boxes: Mapping[str, Box], backgro
         )
 
 
-def _clipped(box: Box, photo: Photo) -> Box:
+def _clipped(given: Box, photo: Photo) -> Box:
     width, height = photo.image.size
-    left, top = max(box.left, 0), max(box.top, 0)
-    right, bottom = min(box.right, width), min(box.bottom, height)
-    if right - left < 8 or bottom - top < 8:
+    left, top = max(given.left, 0), max(given.top, 0)
+    if min(given.right, width) - left < 8 or min(given.bottom, height) - top < 8:
         raise PhotoError(
             f"the box given for {photo.name} holds less than 8 x 8 of its pixels",
             f"the upright photo is {width} x {height}",
             "give left, top, width and height in those pixels",
         )
-    return Box(left=left, top=top, width=right - left, height=bottom - top)
+    return inside(given, photo.image.size)
 
 
 def _in_square(box: Box | None, square: Square, size: int) -> Box | None:
