@@ -89,3 +89,9 @@ def missing_libpython() -> str | None:
     if ctypes.util.find_library(f"python{sysconfig.get_python_version()}"):
         return None
     return name
+
+
+def chromium() -> str | None:
+    """The path of a Chromium or Chrome of this system, for the tests that drive JupyterLab."""
+    names = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+    return next(filter(None, map(shutil.which, names)), None)
