@@ -21,8 +21,7 @@ import pytest
 from helpers.settings import ROOT, Settings
 from helpers.ui.exercises import STILL_TO_DO
 
-SOLUTIONS = sorted((ROOT / "solutions").glob("*.py"))
-NOTEBOOKS = [ROOT / "notebooks" / f"{path.stem}.ipynb" for path in SOLUTIONS]
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("0*.ipynb"))
 TITLE = re.compile(r"^# %% (before|ex-\d)( mistake)?$", re.MULTILINE)
 
 
@@ -118,3 +117,8 @@ def test_each_exercise_has_its_task_its_hint_its_check_and_its_answer(notebook: 
         assert made
         for kind in (number, f"{number} mistake"):
             assert made <= names_made(answers[kind]), f"{kind} does not answer {made}"
+
+
+def test_no_solution_without_a_notebook() -> None:
+    found = {path.stem for path in (ROOT / "solutions").glob("*.py")}
+    assert found == {path.stem for path in NOTEBOOKS}
