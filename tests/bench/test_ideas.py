@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 
 from helpers.bases import BaseModel
-from helpers.bench import ideas, ideas_job, ideas_page
+from helpers.bench import ideas, ideas_job, ideas_page, painted
 from helpers.bench.ideas_objectives import Averaged, Distilled, Masked, MinSnr
 from helpers.bench.report import make_report
 from helpers.errors import TrainingError
@@ -230,8 +230,9 @@ def test_a_verdict_needs_an_interval_away_from_zero(
 
 
 def test_the_quick_bench_walks_every_arm_and_its_page_takes_the_table(
-    tiny: BaseModel, tmp_path: Path
+    tiny: BaseModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(painted, "contexts", lambda prompt: [prompt])  # six cost six times as much
     path = tmp_path / "judge.safetensors"
     Judge().save(path)
     plan = replace(ideas.quick_plan(tiny, tmp_path / "work", path), sampling_steps=1)
