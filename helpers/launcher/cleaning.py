@@ -11,6 +11,7 @@ from helpers.cloud.ledger import Ledger
 from helpers.launcher import kernels
 from helpers.launcher.prepare import Launcher
 from helpers.local.launch import find, remove_leftovers, stop
+from helpers.local.statefile import JOURNAL
 from helpers.settings import Settings
 
 KEPT = ("ledger-aws-*", "notes-aws-*", "bases.jsonl", "consents.jsonl")
@@ -30,8 +31,8 @@ def clean(
     """End everything that this learner runs, here or on AWS, and remove what can be remade.
 
     ``photos``: ``delete`` or ``keep`` photos and adapters in S3, or ``ask`` on a terminal. Where
-    nobody can be asked they stay on AWS. The local SageMaker holds its S3 in memory, so there they
-    go with it, unless it is told to keep them: then it goes on running.
+    nobody can be asked they stay on AWS. The local SageMaker's S3 is a folder of the state folder,
+    so there they go with it, unless it is told to keep them: then it goes on running.
 
     Photos, pictures and reports on this machine stay. Returns 1 when something is left.
     """
@@ -49,10 +50,10 @@ def clean(
     serves_on = code == PHOTOS_KEPT and settings.backend == "local"
     removed = _remove_caches(launcher.root)
     if serves_on:
-        print("the local SageMaker runs on: photos and adapters are in its memory")
+        print("the local SageMaker runs on: photos and adapters are in its S3")
     else:
         if stop(settings):
-            print("the local SageMaker ended, and with it everything in its memory")
+            print("the local SageMaker ended, and everything in it goes with its files")
         removed += [*remove_leftovers(settings), *remove_state(settings, launcher.root)]
     if everything:
         removed += _remove_environments(launcher)
@@ -73,8 +74,9 @@ def remove_state(settings: Settings, root: Path) -> list[Path]:
 
 def _clean_local(launcher: Launcher, settings: Settings, options: list[str]) -> int:
     """What the local SageMaker holds goes as on AWS; what resists goes with the process."""
-    if find(settings) is None:
-        print("no local SageMaker is running; what one held was in its memory, and is gone with it")
+    keeps = (settings.state / JOURNAL).exists() and "keep" in options
+    if find(settings) is None and not keeps:
+        print("no local SageMaker is running; what the last one kept goes with its files")
         return 0
     python = launcher.python_at_hand()
     if python is None:  # then the process alone is ended

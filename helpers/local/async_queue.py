@@ -1,7 +1,9 @@
 """The queue of an asynchronous endpoint: first in, first out, a fixed number at a time.
 
 A request leaves exactly one object, at its output or its failure location, and one message. The
-queue belongs to the endpoint, not to its instances: it outlives updates, and the notebook's kernel.
+queue belongs to the endpoint, not to its instances: it outlives updates, the notebook's kernel and,
+in the journal, the service. What waited then goes on waiting; what ran is run again from the start,
+up to ``MOST_BEGINNINGS`` times; what had left its object only says so.
 """
 
 from __future__ import annotations
@@ -9,19 +11,23 @@ from __future__ import annotations
 import threading
 from collections import Counter, deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
 from helpers.local.context import Context, split_s3
 from helpers.local.fleet import Instance, log_group
 from helpers.local.hosts import Answer, Invocation, InvocationTimeout
-from helpers.local.notify import Notice, publish
+from helpers.local.journal import KeptJob
+from helpers.local.notify import Notice, compose, send
 from helpers.local.store import now
 
 MAX_INPUT_BYTES = 1024**3
 _EXPIRED = "The request expired: it waited {:.0f} s in the queue."
 DEFAULT_TIMEOUT_S, DEFAULT_TTL_S, DEFAULT_CONCURRENCY = 900, 21_600, 4
+MOST_BEGINNINGS = 3
+_DELETED = "The endpoint was deleted before it came to this request."
+_GIVEN_UP = "The service ended {} times while a container worked on this request."
 
 
 class _Unusable(Exception):
@@ -30,7 +36,8 @@ class _Unusable(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class AsyncRequest:
-    """One queued invocation. ``body`` is set when the payload came inline."""
+    """One queued invocation. ``body`` is set when the payload came inline; ``number`` is its own
+    in the journal, ``begun`` how often it had been begun when the service ended."""
 
     endpoint: str
     inference_id: str
@@ -44,6 +51,19 @@ class AsyncRequest:
     timeout_s: float
     ttl_s: float
     received: datetime = field(default_factory=now)
+    number: int = 0
+    begun: int = 0
+
+    def plain(self) -> dict[str, Any]:
+        """For the journal, which holds body, number and beginnings beside it."""
+        kept = {**asdict(self), "received": self.received.isoformat()}
+        return {name: kept[name] for name in kept.keys() - {"body", "number", "begun"}}
+
+    @classmethod
+    def of_kept(cls, job: KeptJob) -> AsyncRequest:
+        received = datetime.fromisoformat(job.request["received"])
+        told = {**job.request, "received": received}
+        return cls(**told, body=job.body, number=job.number, begun=job.begun)
 
     @property
     def waited(self) -> float:
@@ -59,16 +79,39 @@ class AsyncQueue:
     """Requests that wait, and one thread for each that may run at the same time."""
 
     def __init__(self, context: Context, config: Callable[[], dict[str, Any]]) -> None:
-        self._context, self._config = context, config
+        self._context, self._config, self._journal = context, config, context.journal
         self._waiting: deque[AsyncRequest] = deque()
         self._running: Counter[str] = Counter()  # by instance
         self._changed = threading.Condition()
-        self._closed = False
+        self._closed = self._halted = False
 
     def put(self, request: AsyncRequest) -> None:
+        """Take a request, which from then on is not lost. Raises ``sqlite3.Error`` when it cannot
+        be written down."""
+        number = self._journal.add_job(request.endpoint, request.plain(), request.body)
         with self._changed:
-            self._waiting.append(request)
-            self._changed.notify()
+            if not self._closed:
+                self._waiting.append(replace(request, number=number))
+                return self._changed.notify()
+        self._fail(replace(request, number=number), _DELETED)
+
+    def take_up(self, endpoint: str) -> Callable[[], None]:
+        """Queue what the service that ended had not ended. What is to be told at once is told by
+        the function that comes back, once the service answers."""
+        kept = [(AsyncRequest.of_kept(job), job) for job in self._journal.jobs(endpoint)]
+        ended = [pair for pair in kept if pair[1].message or pair[0].begun >= MOST_BEGINNINGS]
+        with self._changed:
+            self._waiting.extend(request for request, job in kept if (request, job) not in ended)
+            self._changed.notify_all()
+
+        def tell() -> None:
+            for request, job in ended:
+                if job.message:
+                    self._say(request, job.topic or "", job.message)
+                else:
+                    self._fail(request, _GIVEN_UP.format(request.begun))
+
+        return tell
 
     def serve(self, instance: Instance) -> None:
         """Let an instance take requests, as many at a time as the endpoint's config says."""
@@ -99,7 +142,13 @@ class AsyncQueue:
             self._waiting.clear()
             self._changed.notify_all()
         for request in waiting:
-            self._fail(request, "The endpoint was deleted before it came to this request.")
+            self._fail(request, _DELETED)
+
+    def halt(self) -> None:
+        """The service is ending: what becomes of running requests is not to be told."""
+        with self._changed:
+            self._closed = self._halted = True
+            self._changed.notify_all()
 
     def expire(self) -> None:
         """Fail what waited longer than its TTL, also while there is no instance to take it."""
@@ -118,6 +167,7 @@ class AsyncQueue:
     def _work(self, instance: Instance) -> None:
         while request := self._take(instance):
             try:
+                self._journal.begin_job(request.number)
                 self._process(request, instance)
             except Exception as trouble:  # a queue that stops is worse than a lost object
                 print(f"{request.inference_id}: {trouble!r}", flush=True)
@@ -157,6 +207,8 @@ class AsyncQueue:
                 f"no answer within {request.timeout_s:g} seconds. Review the latency metrics for "
                 "each container in Amazon CloudWatch, resolve the issue, and try again.",
             )
+        if self._halted:
+            return
         if answer.ok:
             self._succeed(request, answer)
         else:
@@ -184,14 +236,14 @@ class AsyncQueue:
             self._write(request.output_location, answer.body, answer.content_type)
         except Exception as trouble:
             return self._fail(request, f"Failed to upload the response: {trouble}")
-        self._tell(Notice(request=request, answer=answer))
+        self._end(Notice(request=request, answer=answer))
 
     def _fail(self, request: AsyncRequest, reason: str) -> None:
         try:
             self._write(request.failure_location, reason.encode(), "text/plain")
         except Exception as trouble:
             print(f"{request.inference_id}: no failure object: {trouble}", flush=True)
-        self._tell(Notice(request=request, failure=f"ClientError: {reason}"))
+        self._end(Notice(request=request, failure=f"ClientError: {reason}"))
 
     def _write(self, location: str, body: bytes, content_type: str) -> None:
         bucket, key = split_s3(location)
@@ -199,8 +251,19 @@ class AsyncQueue:
             Bucket=bucket, Key=key, Body=body, ContentType=content_type
         )
 
-    def _tell(self, notice: Notice) -> None:
-        publish(self._context, self._config()["OutputConfig"].get("NotificationConfig", {}), notice)
+    def _end(self, notice: Notice) -> None:
+        """The object is there; say so. Between the two the service may die: the message is in the
+        journal before it is sent, and leaves it in the change that puts it into the queues."""
+        config = self._config().get("OutputConfig", {}).get("NotificationConfig", {})
+        topic, text = compose(self._context, config, notice)
+        if topic:
+            self._journal.answer_job(notice.request.number, topic, text)
+        self._say(notice.request, topic, text)
+
+    def _say(self, request: AsyncRequest, topic: str, text: str) -> None:
+        if topic:
+            send(self._context, topic, text)
+        self._journal.end_job(request.number)
 
 
 def model_error(endpoint: str, answer: Answer) -> str:

@@ -17,6 +17,7 @@ import zipfile
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +52,23 @@ class _Build:
     stopped: threading.Event = field(default_factory=threading.Event)
     over: threading.Event = field(default_factory=threading.Event)
 
+    def plain(self) -> Members:
+        """For the journal: a build that has not ended when the service does has failed."""
+        failed = "" if self.ended else "The service ended while the build ran. Start it again."
+        return {
+            "id": self.id, "project": self.project, "source": self.source, "told": self.told,
+            "log_group": self.log_group, "started": self.started.isoformat(),
+            "ended": (self.ended or self.started).isoformat(), "phase": self.phase,
+            "status": self.status if self.ended else "FAILED", "reason": failed or self.reason,
+        }  # fmt: skip
+
+    @classmethod
+    def of_plain(cls, data: Members) -> _Build:
+        moments = {name: datetime.fromisoformat(data[name]) for name in ("started", "ended")}
+        made = cls(**{**data, **moments})
+        made.over.set()
+        return made
+
     def describe(self) -> Members:
         phase: Members = {"phaseType": self.phase, "startTime": self.started.timestamp()}
         if self.reason:
@@ -77,8 +95,11 @@ class Builds:
 
     def __init__(self, context: Context, tags: Tags) -> None:
         self._context, self._tags = context, tags
-        self._projects: dict[str, Members] = {}
-        self._builds: dict[str, _Build] = {}
+        self._journal = context.journal
+        self._projects: dict[str, Members] = self._journal.all("build project")
+        self._builds = {
+            name: _Build.of_plain(kept) for name, kept in self._journal.all("build").items()
+        }
         self._tokens: dict[str, str] = {}
         self._lock = threading.Lock()
 
@@ -100,7 +121,9 @@ class Builds:
         with self._lock:
             if name in self._projects:
                 raise Refusal("ResourceAlreadyExistsException", f"Project already exists: {arn}")
-            self._projects[name] = {**asked, "arn": arn, "created": now().timestamp()}
+            made = {**asked, "arn": arn, "created": now().timestamp()}
+            self._journal.save("build project", name, made)
+            self._projects[name] = made
         self._tags.add(
             arn, [{"Key": tag["key"], "Value": tag["value"]} for tag in asked.get("tags", [])]
         )
@@ -119,6 +142,7 @@ class Builds:
     def _delete_project(self, asked: Members) -> Members:
         with self._lock:
             if self._projects.pop(asked["name"], None):
+                self._journal.drop("build project", asked["name"])
                 self._tags.drop(self._arn(asked["name"]))
         return {}
 
@@ -136,6 +160,7 @@ class Builds:
                 told=asked.get("environmentVariablesOverride", []),
                 log_group=f"/aws/codebuild/{project['name']}",
             )
+            self._journal.save("build", build.id, build.plain())
             self._builds[build.id] = build
             if token:
                 self._tokens[token] = build.id
@@ -194,6 +219,7 @@ class Builds:
             build.phase, build.status = "COMPLETED", "SUCCEEDED"
         else:
             build.status = "STOPPED" if build.stopped.is_set() else "FAILED"
+        self._journal.save("build", build.id, build.plain())
         build.over.set()
 
     def _make(self, build: _Build, log: ContainerLog) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from helpers.local.guard import Guard
+from helpers.local.journal import Journal
 
 ACCOUNT = "123456789012"
 
@@ -21,6 +22,7 @@ class Context:
     ``state``    the learner's state folder: state file, registered images
     ``threads``  torch threads that one container may use in all
     ``settle``   seconds that a change of an endpoint takes at least
+    ``journal``  what outlives this run; one that forgets unless a file is given
     """
 
     url: str
@@ -34,6 +36,7 @@ class Context:
     settle: float
     guard: Guard
     account: str = ACCOUNT
+    journal: Journal = field(default_factory=Journal)
     _clients: dict[str, Any] = field(default_factory=dict, repr=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 

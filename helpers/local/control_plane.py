@@ -7,7 +7,9 @@ One method per operation, found by its name; requests arrive validated by ``wire
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from functools import partial
 from typing import Any
 
 from helpers.local.checks import check_async, check_instance, check_model, check_variants
@@ -15,7 +17,7 @@ from helpers.local.context import Context
 from helpers.local.endpoint import Endpoint, instances_of
 from helpers.local.fleet import Variant, container_of
 from helpers.local.quotas import Quotas
-from helpers.local.store import Record, Shelf, Tags, page
+from helpers.local.store import Record, Records, Shelf, Tags, page
 from helpers.local.training_jobs import TrainingJobs
 from helpers.local.wire import Call, Refusal, perform
 
@@ -27,16 +29,40 @@ class ControlPlane:
 
     def __init__(self, context: Context) -> None:
         self._context = context
-        self.models: Shelf[Record] = Shelf("model", self._arn("model"))
-        self.configs: Shelf[Record] = Shelf("endpoint configuration", self._arn("endpoint-config"))
+        journal = context.journal
+        self.models = Records("model", self._arn("model"), journal)
+        self.configs = Records("endpoint configuration", self._arn("endpoint-config"), journal)
         self.endpoints: Shelf[Endpoint] = Shelf("endpoint", self._arn("endpoint"))
-        self.tags = Tags()
+        self.tags = Tags(journal)
         self.quotas = Quotas(context)
         self.training = TrainingJobs(context, self.tags, self.quotas)
 
     def answer(self, call: Call) -> Members:
         """Do what a control-plane call asks. Raises ``Refusal``."""
         return perform(self.training if "TrainingJob" in call.operation else self, call)
+
+    def revive(self) -> None:
+        """Let endpoints and training jobs that the journal knows go on."""
+        for kept in self._context.journal.all("endpoint").values():
+            models = {name: Record.of_plain(one) for name, one in kept["models"].items()}
+            endpoint = Endpoint(
+                context=self._context,
+                name=kept["name"],
+                arn=kept["arn"],
+                config=Record.of_plain(kept["config"]),
+                build=partial(self._variants, deleted=models),
+                status=kept["status"],
+                failure=kept["failure"],
+                wanted=Record.of_plain(kept["wanted"]) if kept["wanted"] else None,
+                created=datetime.fromisoformat(kept["created"]),
+                modified=datetime.fromisoformat(kept["modified"]),
+            )
+            self.endpoints.add(endpoint)
+            try:
+                endpoint.revive(kept, partial(self._forget, endpoint))
+            except Refusal as trouble:  # its model was deleted while it was being created
+                endpoint.status, endpoint.failure = "Failed", trouble.message
+        self.training.revive()
 
     def stop(self) -> None:
         for endpoint in self.endpoints.all():
@@ -126,8 +152,12 @@ class ControlPlane:
             if self.endpoints.find(name) is None:
                 self.quotas.check_endpoints(endpoint.instances, self._in_use())
             self.endpoints.add(endpoint)
-        self.tags.add(endpoint.arn, asked.get("Tags", []))
-        endpoint.begin()
+        try:
+            self.tags.add(endpoint.arn, asked.get("Tags", []))
+            endpoint.begin()
+        except Exception:  # the disk is full: then nothing was made
+            self.endpoints.remove(name)
+            raise
         return {"EndpointArn": endpoint.arn}
 
     def _describe_endpoint(self, asked: Members) -> Members:
@@ -204,13 +234,13 @@ class ControlPlane:
 
     def _delete_endpoint(self, asked: Members) -> Members:
         endpoint = self.endpoints.get(asked["EndpointName"])
-
-        def gone() -> None:
-            self.endpoints.remove(endpoint.name)
-            self.tags.drop(endpoint.arn)
-
-        endpoint.delete(gone)
+        endpoint.delete(partial(self._forget, endpoint))
         return {}
+
+    def _forget(self, endpoint: Endpoint) -> None:
+        self._context.journal.drop("endpoint", endpoint.name)
+        self.endpoints.remove(endpoint.name)
+        self.tags.drop(endpoint.arn)
 
     def _list_notebook_instances(self, asked: Members) -> Members:
         """None: the notebooks of this machine are no notebook instances."""
@@ -243,12 +273,16 @@ class ControlPlane:
         if not any(item.arn == arn for shelf in shelves for item in shelf.all()):
             raise Refusal("ValidationException", f'Could not find resource "{arn}".')
 
-    def _variants(self, config: Record) -> list[Variant]:
+    def _variants(
+        self, config: Record, deleted: Mapping[str, Record] | None = None
+    ) -> list[Variant]:
+        """``deleted``: models by name that endpoints may still run though they are deleted."""
         return [
             Variant(
                 name=asked["VariantName"],
                 request=asked,
-                model=self.models.get(asked["ModelName"]),
+                model=(deleted or {}).get(asked["ModelName"])
+                or self.models.get(asked["ModelName"]),
                 count=asked["InitialInstanceCount"],
                 weight=asked.get("InitialVariantWeight", 1.0),
             )

@@ -27,6 +27,9 @@ class Endpoint:
 
     Each change runs in a thread of its own and ends in a state that says how it went. ``build``
     makes the variants that a configuration asks for, without instances.
+
+    ``wanted`` is the configuration that an update leads to. The journal knows how far a change
+    came; a service that starts takes up from there with ``revive``.
     """
 
     context: Context
@@ -36,6 +39,7 @@ class Endpoint:
     build: Callable[[Record], list[Variant]]
     status: str = "Creating"
     failure: str | None = None
+    wanted: Record | None = None
     variants: list[Variant] = field(default_factory=list)
     queue: AsyncQueue | None = None
     created: datetime = field(default_factory=now)
@@ -64,11 +68,43 @@ class Endpoint:
     def begin(self) -> None:
         """Start the instances of a new endpoint."""
         variants = self.build(self.config)
+        self._keep()
         self._in_thread(self._create, variants)
+
+    def revive(self, kept: dict[str, Any], gone: Callable[[], None]) -> None:
+        """Go on after the service has ended: with the instances that it had, which start again,
+        and with its queue; it takes requests meanwhile. Then the update goes on, if there was
+        one; or the deletion, which ends in ``gone``."""
+        if self.status in ("Creating", "Failed"):
+            if self.status == "Creating":
+                self.begin()
+            return
+        self.variants = self.build(self.config)
+        for variant in self.variants:
+            variant.count = kept["counts"].get(variant.name, variant.count)
+            variant.weight = kept["weights"].get(variant.name, variant.weight)
+        tell = None
+        if self.asynchronous:
+            self.queue = AsyncQueue(self.context, lambda: self.asynchronous or {})
+            tell = self.queue.take_up(self.name)
+        if self.status != "Deleting":
+            self.status = "Updating"
+        self._in_thread(self._revive, tell, gone)
+
+    def plain(self) -> dict[str, Any]:
+        """For the journal."""
+        config = self.config.plain()
+        return {
+            "name": self.name, "arn": self.arn, "config": config, "status": self.status,
+            "failure": self.failure, "wanted": self.wanted.plain() if self.wanted else None,
+            "created": self.created.isoformat(), "modified": self.modified.isoformat(),
+            "counts": self.counts, "weights": {one.name: one.weight for one in self.variants},
+            "models": {one.model.name: one.model.plain() for one in self.variants},
+        }  # fmt: skip
 
     def update(self, config: Record) -> None:
         """Replace the instances by those of another configuration, once those are up."""
-        self._change("Updating")
+        self._change("Updating", config)
         self._in_thread(self._replace, config)
 
     def scale(self, counts: dict[str, int], weights: dict[str, float]) -> None:
@@ -83,8 +119,9 @@ class Endpoint:
 
     def stop(self) -> None:
         """End the containers at once: the service is ending."""
-        for variant in self.variants:
-            _stop_all(variant.instances)
+        if self.queue:
+            self.queue.halt()
+        self._end_containers()
 
     def _create(self, variants: list[Variant]) -> None:
         try:
@@ -93,6 +130,19 @@ class Endpoint:
             return self._settle("Failed", str(trouble)[:MOST_WORDS])
         self._take_over(variants)
         self._settle("InService")
+
+    def _revive(self, tell: Callable[[], None] | None, gone: Callable[[], None]) -> None:
+        if tell:
+            tell()
+        if self.status == "Deleting":
+            return self._remove(gone)
+        try:
+            self._start_instances(self.variants, self._feed)
+        except HostError as trouble:
+            return self._settle("Failed", str(trouble)[:MOST_WORDS])
+        if self.wanted:
+            return self._replace(self.wanted)
+        self._settle("InService", self.failure)
 
     def _replace(self, config: Record) -> None:
         old = self.variants
@@ -112,6 +162,8 @@ class Endpoint:
         for variant in self.variants:
             variant.weight = weights.get(variant.name, variant.weight)
             variant.count = counts.get(variant.name, variant.count)
+        self._keep()
+        for variant in self.variants:
             surplus = variant.instances[variant.count :]
             del variant.instances[variant.count :]
             self._retire(surplus)
@@ -133,18 +185,25 @@ class Endpoint:
     def _remove(self, gone: Callable[[], None]) -> None:
         if self.queue:
             self.queue.close()
-        self.stop()
+        self._end_containers()
         if self.queue:
             self.queue.drained(30)
         time.sleep(self.context.settle)
         gone()
 
-    def _start_instances(self, variants: list[Variant]) -> None:
+    def _end_containers(self) -> None:
+        for variant in self.variants:
+            _stop_all(variant.instances)
+
+    def _start_instances(
+        self, variants: list[Variant], ready: Callable[[Instance], None] = lambda _: None
+    ) -> None:
         began = time.monotonic()
         try:
             for variant in variants:
                 while len(variant.instances) < variant.count:
                     variant.instances.append(start_instance(self.context, self.name, variant))
+                    ready(variant.instances[-1])
         except HostError:
             for variant in variants:
                 _stop_all(variant.instances)
@@ -170,7 +229,7 @@ class Endpoint:
                 self.queue.retire(instance, wait_s=3600)
             instance.stop()
 
-    def _change(self, status: str) -> None:
+    def _change(self, status: str, wanted: Record | None = None) -> None:
         with self._lock:
             if self.status in BUSY:
                 raise Refusal(
@@ -178,11 +237,22 @@ class Endpoint:
                 )
             if status == "Updating" and self.status == "Failed":
                 raise Refusal("ValidationException", f'Cannot update failed endpoint "{self.arn}".')
-            self.status, self.modified = status, now()
+            before = self.status, self.modified, self.wanted
+            self.status, self.modified, self.wanted = status, now(), wanted
+            try:
+                self._keep()
+            except Exception:  # the disk is full: then nothing changes
+                self.status, self.modified, self.wanted = before
+                raise
 
     def _settle(self, status: str, failure: str | None = None) -> None:
         with self._lock:
             self.status, self.failure, self.modified = status, failure, now()
+            self.wanted = None
+            self._keep()
+
+    def _keep(self) -> None:
+        self.context.journal.save("endpoint", self.name, self.plain())
 
     def _in_thread(self, work: Callable[..., None], *arguments: object) -> None:
         def run() -> None:

@@ -14,8 +14,9 @@ from helpers.local.autoscaler import Autoscaler
 from helpers.local.builds import Builds
 from helpers.local.control_plane import ControlPlane
 from helpers.local.data_plane import DataPlane
+from helpers.local.keeper import Keeper
 from helpers.local.pricing import Pricing
-from helpers.local.tagging import answer_create_bucket, answer_tagging, creates_bucket
+from helpers.local.tagging import answer_tagging
 from helpers.local.wire import (
     Refusal,
     answer_control,
@@ -24,7 +25,6 @@ from helpers.local.wire import (
     read_runtime_call,
 )
 
-Wsgi = Callable[..., Iterable[bytes]]
 _OURS = {
     "sagemaker": "sagemaker",
     "servicequotas": "service-quotas",
@@ -38,7 +38,7 @@ _XML_SERVICES = {"s3", "sns", "iam", "sts", "monitoring"}
 
 
 class Front:
-    """A WSGI application in front of moto's."""
+    """A WSGI application in front of moto's, which has a keeper."""
 
     def __init__(
         self,
@@ -48,9 +48,9 @@ class Front:
         data: DataPlane,
         builds: Builds,
         autoscaler: Autoscaler,
-        moto: Wsgi,
+        keeper: Keeper,
     ) -> None:
-        self._doorkeeper, self._moto = doorkeeper, moto
+        self._doorkeeper, self._keeper = doorkeeper, keeper
         self._control, self._data, self._builds = control, data, builds
         self._answer = {
             "sagemaker": control.answer,
@@ -72,13 +72,11 @@ class Front:
         if service == "tagging":
             tags = self._control.tags
             held = {arn: tags.of(arn) for arn in tags.tagged()} | self._builds.repository_tags()
-            return answer_tagging(environ, held, self._moto)(environ, start)
-        if service == "s3" and creates_bucket(environ):
-            return answer_create_bucket(environ, self._moto)(environ, start)
+            return answer_tagging(environ, held, self._keeper.moto)(environ, start)
         if environ["PATH_INFO"].startswith("/moto-api"):
             # moto's own door for tests: it could forget everything, seed values, record calls.
             return Response("not found", 404)(environ, start)
-        return self._moto(environ, start)
+        return self._keeper(service, environ, start)
 
     def _ours(self, service: str, request: Request) -> Response:
         try:

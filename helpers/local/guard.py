@@ -2,7 +2,8 @@
 the process groups of its containers end too and its temporary folder goes.
 
 ``kill -9`` gives the service no chance to clean up. Its end closes the pipe that this process
-reads, on every system, which is all that is needed.
+reads, on every system, which is all that is needed. It holds the service's lock until it is done,
+so that no other service begins while a container of this one may still work.
 """
 
 from __future__ import annotations
@@ -16,12 +17,13 @@ import sys
 import threading
 from contextlib import suppress
 from pathlib import Path
+from typing import IO
 
 
 class Guard:
     """The service's end of the pipe: tell the guard which process groups to end."""
 
-    def __init__(self, work: Path) -> None:
+    def __init__(self, work: Path, alive: IO[str] | None = None) -> None:
         self._lock = threading.Lock()
         self._process = subprocess.Popen(
             [sys.executable, "-P", str(Path(__file__).resolve()), str(work)],
@@ -29,6 +31,7 @@ class Guard:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             start_new_session=True,
+            pass_fds=[alive.fileno()] if alive else [],
             text=True,
         )
 

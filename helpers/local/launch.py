@@ -11,7 +11,9 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from http.client import HTTPConnection, HTTPException
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from helpers.errors import ServiceError
 from helpers.local import statefile
@@ -25,7 +27,7 @@ from helpers.local.statefile import (
 )
 from helpers.settings import ROOT, Settings
 
-START_LIMIT_S, STOP_LIMIT_S = 60, 20
+START_LIMIT_S, STOP_LIMIT_S, ANSWER_LIMIT_S = 60, 20, 10
 SETTLE_S, FAST_SETTLE_S = 1.0, 0.1
 
 
@@ -41,7 +43,7 @@ def start(settings: Settings) -> LocalService:
     ``ServiceError`` when it does not come up.
     """
     with starting(settings.state):
-        if found := find(settings):
+        if (found := find(settings)) and _answers(found, settings):
             return found
         remove_state(settings.state)  # of a service that was killed
         statefile.remove_leftovers(settings.state)
@@ -93,6 +95,20 @@ def _spawn(settings: Settings) -> LocalService:
     process.kill()
     tail = log_path.read_text(errors="replace")[-1500:].strip()
     raise ServiceError("the local SageMaker did not start", tail, f"read {log_path}")
+
+
+def _answers(service: LocalService, settings: Settings) -> bool:
+    """Whether somebody is there; ``False`` once one that was being killed has ended, which may
+    take a while on a busy machine."""
+    address = urlsplit(service.url)
+    connection = HTTPConnection(address.netloc, timeout=ANSWER_LIMIT_S)
+    try:
+        connection.request("GET", "/")
+        return bool(connection.getresponse().status)
+    except (OSError, HTTPException):
+        return not _until(lambda: not is_alive(settings.state), STOP_LIMIT_S)
+    finally:
+        connection.close()
 
 
 def _plain_environment() -> dict[str, str]:

@@ -28,22 +28,22 @@ class Notice:
     failure: str = ""
 
 
-def publish(context: Context, config: dict[str, Any], notice: Notice) -> None:
-    """Send the message to the success or the error topic, if the endpoint names one.
-
-    A topic that cannot be reached costs the message, not the result.
-    """
+def compose(context: Context, config: dict[str, Any], notice: Notice) -> tuple[str, str]:
+    """The topic that shall hear of it, success or error (empty: none), and the message."""
     kind = "SUCCESS_NOTIFICATION_TOPIC" if notice.answer else "ERROR_NOTIFICATION_TOPIC"
-    topic = config.get("SuccessTopic" if notice.answer else "ErrorTopic")
-    if not topic:
-        return
+    topic = config.get("SuccessTopic" if notice.answer else "ErrorTopic", "")
     text = message(
         context.region, notice, with_response=kind in config.get("IncludeInferenceResponseIn", [])
     )
+    return topic, json.dumps(text)
+
+
+def send(context: Context, topic: str, text: str) -> None:
+    """A topic that cannot be reached costs the message, not the result."""
     try:
-        context.client("sns").publish(TopicArn=topic, Message=json.dumps(text))
+        context.client("sns").publish(TopicArn=topic, Message=text)
     except Exception as trouble:
-        print(f"{notice.request.inference_id}: no message to {topic}: {trouble}", flush=True)
+        print(f"no message to {topic}: {trouble}", flush=True)
 
 
 def message(region: str, notice: Notice, *, with_response: bool = False) -> dict[str, Any]:

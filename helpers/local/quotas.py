@@ -91,7 +91,10 @@ class Quotas:
 
     def __init__(self, context: Context) -> None:
         self._context = context
-        self._requests: list[_Request] = []
+        self._requests = [
+            _Request(**{**kept, "created": datetime.fromisoformat(kept["created"])})
+            for kept in context.journal.all("quota request").values()
+        ]
         self._names = {_code(name): name for name in default_values()}
         self.lock = threading.RLock()
 
@@ -176,6 +179,8 @@ class Quotas:
                 "You must provide a quota value greater than the current quota value",
             )
         request = _Request(name=name, desired=asked["DesiredValue"], wait=self._context.settle)
+        kept = {**vars(request), "created": request.created.isoformat()}
+        self._context.journal.save("quota request", request.id, kept)
         self._requests.append(request)
         return {"RequestedQuota": self._told(request)}
 

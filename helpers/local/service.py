@@ -1,7 +1,8 @@
 """The process of the local SageMaker: ``python -m helpers.local.service``; use ``launch`` instead.
 
 Listens on a free port of 127.0.0.1, writes the state file once it answers, and ends on SIGTERM
-with every container it started.
+with every container it started. However it ends, the next one in the same folder goes on where it
+was: ``journal`` and ``keeper`` hold what was made, ``revive`` lets endpoints and jobs go on.
 """
 
 from __future__ import annotations
@@ -29,7 +30,11 @@ from helpers.local.control_plane import ControlPlane
 from helpers.local.data_plane import DataPlane
 from helpers.local.front import Front
 from helpers.local.guard import Guard
+from helpers.local.journal import Journal
+from helpers.local.keeper import Keeper
 from helpers.local.statefile import (
+    JOURNAL,
+    OBJECTS,
     STATE,
     WORK,
     WORK_PREFIX,
@@ -75,7 +80,8 @@ def serve(*, state: Path, region: str, threads: int, settle: float) -> int:
     open_account(region, service.access_key)
     work = Path(tempfile.mkdtemp(prefix=WORK_PREFIX))
     write_private(state / WORK, str(work))
-    guard = Guard(work)
+    guard = Guard(work, alive)
+    journal = Journal(state / JOURNAL)
     context = Context(
         url=service.url,
         access_key=service.access_key,
@@ -87,7 +93,11 @@ def serve(*, state: Path, region: str, threads: int, settle: float) -> int:
         threads=threads,
         settle=settle,
         guard=guard,
+        journal=journal,
     )
+    moto = DomainDispatcherApplication(create_backend_app)
+    keeper = Keeper(journal, state / OBJECTS, region, moto)
+    keeper.put_back(service.url, service.access_key)
     control = ControlPlane(context)
     autoscaler = Autoscaler(context, control)
     server.app = Front(
@@ -98,9 +108,10 @@ def serve(*, state: Path, region: str, threads: int, settle: float) -> int:
         data=DataPlane(context, control),
         builds=Builds(context, control.tags),
         autoscaler=autoscaler,
-        moto=DomainDispatcherApplication(create_backend_app),
+        keeper=keeper,
     )
     _end_on_signal(server)
+    control.revive()
     autoscaler.start()
     write_state(state, service)
     _end_without(state / STATE, server)
@@ -111,6 +122,7 @@ def serve(*, state: Path, region: str, threads: int, settle: float) -> int:
         if _names_us(state / STATE):
             remove_state(state)
         autoscaler.stop()
+        journal.close()  # what the end itself does to jobs is not what became of them
         control.stop()
         guard.close()
         alive.close()

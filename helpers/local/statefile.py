@@ -20,6 +20,8 @@ from typing import IO
 STATE, ALIVE, STARTING = "service.json", "service.alive", "service.starting"
 WORK = "service.work"
 """Names the temporary folder of the service that runs, or ran last: photos pass through it."""
+JOURNAL, OBJECTS = "service.db", "service.objects"
+"""What was made in the local SageMaker, and the bodies of its S3: kept until ``clean``."""
 WORK_PREFIX = "local-sagemaker-"
 
 

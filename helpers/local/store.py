@@ -1,6 +1,7 @@
 """The names that the control plane knows: models, endpoint configurations, endpoints, their tags.
 
-Each kind is one ``Shelf``. AWS's words for a name that is taken or missing live here.
+Each kind is one ``Shelf``. AWS's words for a name that is taken or missing live here. What has to
+outlive the service is kept in its journal as plain values.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Generic, Protocol, TypeVar
 
+from helpers.local.journal import Journal
 from helpers.local.wire import Refusal
 
 
@@ -38,6 +40,14 @@ class Record:
     arn: str
     request: dict[str, Any]
     created: datetime = field(default_factory=now)
+
+    def plain(self) -> dict[str, Any]:
+        """For the journal."""
+        return {**vars(self), "created": self.created.isoformat()}
+
+    @classmethod
+    def of_plain(cls, data: dict[str, Any]) -> Record:
+        return cls(**{**data, "created": datetime.fromisoformat(data["created"])})
 
 
 Item = TypeVar("Item", bound=Named)
@@ -84,26 +94,53 @@ class Shelf(Generic[Item]):
             return list(self._items.values())
 
 
+class Records(Shelf[Record]):
+    """A shelf whose records are in the journal too, and on the shelf again at the next start."""
+
+    def __init__(self, words: str, arn: Callable[[str], str], journal: Journal) -> None:
+        super().__init__(words, arn)
+        self._journal = journal
+        self._items = {name: Record.of_plain(data) for name, data in journal.all(words).items()}
+
+    def add(self, item: Record) -> Record:
+        super().add(item)
+        try:
+            self._journal.save(self._words, item.name, item.plain())
+        except Exception:
+            super().remove(item.name)
+            raise
+        return item
+
+    def remove(self, name: str) -> Record:
+        self._journal.drop(self._words, self.get(name).name)
+        return super().remove(name)
+
+
 class Tags:
     """Tags by ARN."""
 
-    def __init__(self) -> None:
-        self._tags: dict[str, dict[str, str]] = {}
+    def __init__(self, journal: Journal) -> None:
+        self._journal = journal
+        self._tags: dict[str, dict[str, str]] = self._journal.all("tags")
 
     def add(self, arn: str, tags: Iterable[dict[str, str]]) -> list[dict[str, str]]:
         held = self._tags.setdefault(arn, {})
         held.update({tag["Key"]: tag["Value"] for tag in tags})
+        self._journal.save("tags", arn, held)
         return self.of(arn)
 
     def remove(self, arn: str, keys: Iterable[str]) -> None:
+        held = self._tags.get(arn, {})
         for key in keys:
-            self._tags.get(arn, {}).pop(key, None)
+            held.pop(key, None)
+        self._journal.save("tags", arn, held)
 
     def of(self, arn: str) -> list[dict[str, str]]:
         return [{"Key": key, "Value": value} for key, value in self._tags.get(arn, {}).items()]
 
     def drop(self, arn: str) -> None:
         self._tags.pop(arn, None)
+        self._journal.drop("tags", arn)
 
     def tagged(self) -> list[str]:
         return [arn for arn, tags in self._tags.items() if tags]

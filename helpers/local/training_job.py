@@ -35,11 +35,18 @@ NOTICE_S = 2
 CHECKPOINTS = f"{ML}/checkpoints"
 _LOOK_S = 0.05
 _SYNC_S = 0.3
+MOST_BEGINNINGS = 3
+_GIVEN_UP = "InternalServerError: the service ended {} times while the job ran. Try it again."
+_PLAIN = (
+    "name", "arn", "request", "status", "failure", "artifacts", "metrics", "transitions",
+    "trained_s", "begun",
+)  # fmt: skip
+_MOMENTS = ("created", "modified", "started", "ended")
 _WORDS = {
     "Starting": "Starting the training job",
     "Downloading": "Downloading input data",
     "Training": "Training image download completed. Training in progress.",
-    "Interrupted": "Training job interrupted: the Spot instance was taken away",
+    "Interrupted": "Training job interrupted: its instance was taken away",
     "Uploading": "Uploading generated training model",
     "Stopping": "Stopping the training job",
     "Completed": "Training job completed",
@@ -53,7 +60,10 @@ _WORDS = {
 @dataclass(kw_only=True)
 class TrainingJob:
     """A job as DescribeTrainingJob shows it. It runs in a thread of its own, which ``begin`` starts
-    and which ends it in ``Completed``, ``Failed`` or ``Stopped``."""
+    and which ends it in ``Completed``, ``Failed`` or ``Stopped``.
+
+    If the service ends before, the next one begins it again, from its checkpoints if it has any, up
+    to ``MOST_BEGINNINGS`` times; ``begun`` counts them."""
 
     context: Context
     name: str
@@ -69,6 +79,7 @@ class TrainingJob:
     started: datetime | None = None
     ended: datetime | None = None
     trained_s: float = 0.0
+    begun: int = 0
     _lock: threading.RLock = field(default_factory=threading.RLock)
     _stop: threading.Event = field(default_factory=threading.Event)
     _process: TrainingProcess | None = None
@@ -77,7 +88,27 @@ class TrainingJob:
     def busy(self) -> bool:
         return self.status in ("InProgress", "Stopping")
 
+    @classmethod
+    def of_plain(cls, context: Context, data: dict[str, Any]) -> TrainingJob:
+        """What the journal kept."""
+        moments = {
+            name: datetime.fromisoformat(data[name]) if data[name] else None for name in _MOMENTS
+        }
+        return cls(context=context, **{**data, **moments})
+
+    def revive(self) -> None:
+        if not self.busy:
+            return
+        if self.status == "Stopping":
+            self._end("Stopped", "Stopped", None)
+        elif self.begun >= MOST_BEGINNINGS:
+            self._end("Failed", "Failed", _GIVEN_UP.format(self.begun))
+        else:
+            self._tell("Interrupted")
+            self.begin()
+
     def begin(self) -> None:
+        self.begun += 1
         self._tell("Starting")
         threading.Thread(target=self._live, name=f"training {self.name}", daemon=True).start()
 
@@ -241,6 +272,7 @@ class TrainingJob:
                 }
             )
             self.modified = moment
+            self._keep()
 
     def _end(self, status: str, detail: str, reason: str | None) -> None:
         with self._lock:
@@ -249,6 +281,15 @@ class TrainingJob:
             if reason:
                 self.transitions[-1]["StatusMessage"] = reason
             self.status, self.failure, self.ended = status, reason, self.modified
+            self._keep()
+
+    def _keep(self) -> None:
+        moments = {
+            name: moment.isoformat() if (moment := getattr(self, name)) else None
+            for name in _MOMENTS
+        }
+        plain = {name: getattr(self, name) for name in _PLAIN}
+        self.context.journal.save("training job", self.name, {**plain, **moments})
 
 
 @dataclass(kw_only=True)

@@ -39,6 +39,11 @@ class TrainingJobs:
         """Do what a call asks. Raises ``Refusal``."""
         return perform(self, call)
 
+    def revive(self) -> None:
+        """Show again what has ended, and let go on what has not."""
+        for kept in self._context.journal.all("training job").values():
+            self.jobs.add(TrainingJob.of_plain(self._context, kept)).revive()
+
     def stop(self) -> None:
         for job in self.jobs.all():
             job.kill()
@@ -61,8 +66,12 @@ class TrainingJobs:
             spot = _spot(asked)
             self._quotas.check_training(wanted, self._in_use(spot=spot), spot=spot)
             self.jobs.add(job)
-        self._tags.add(arn, asked.get("Tags", []))
-        job.begin()
+        try:
+            self._tags.add(arn, asked.get("Tags", []))
+            job.begin()
+        except Exception:  # the disk is full: then nothing was made
+            self.jobs.remove(name)
+            raise
         return {"TrainingJobArn": arn}
 
     def _describe_training_job(self, asked: Members) -> Members:
@@ -107,6 +116,7 @@ class TrainingJobs:
                 "ResourceInUse",
                 f"The training job {job.arn} is in status {job.status}: stop it first.",
             )
+        self._context.journal.drop("training job", job.name)
         self.jobs.remove(job.name)
         self._tags.drop(job.arn)
         return {}

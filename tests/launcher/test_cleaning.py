@@ -176,7 +176,7 @@ def test_here_everything_ends_with_the_local_sagemaker(laptop: Machine) -> None:
 def test_here_photos_can_be_kept_while_it_runs_on(laptop: Machine) -> None:
     done = laptop.clean("--keep-photos")
     assert done.returncode == 0, done.stderr
-    assert "runs on: photos and adapters are in its memory" in done.stdout
+    assert "runs on: photos and adapters are in its S3" in done.stdout
     service = find(Settings(state=laptop.state))
     assert service
     left = what_is_left(LocalSession(service).client)

@@ -22,7 +22,7 @@ def handle(inputs: Input):
     print("asked to", asked["do"])
     return {
         "echo": echo, "fail": fail, "forget": forget, "sleep": sleep, "kill": kill, "leave": leave,
-        "nothing": nothing, "text": text, "see": see, "orphan": orphan, "much": much,
+        "nothing": nothing, "text": text, "see": see, "orphan": orphan, "much": much, "mark": mark,
     }[asked["do"]](inputs, asked)  # fmt: skip
 
 
@@ -42,6 +42,15 @@ def sleep(inputs, asked):
     began = time.time()
     time.sleep(asked["seconds"])
     return Output().add_as_json({"pid": os.getpid(), "began": began, "ended": time.time()})
+
+
+def mark(inputs, asked):
+    with open(asked["file"], "a", buffering=1) as file:
+        print(f"begin-{asked['job']}", file=file)
+        while asked["until"] and not os.path.exists(asked["until"]):
+            time.sleep(0.05)
+        print(f"end-{asked['job']}", file=file)
+    return Output().add_as_json(asked)
 
 
 def kill(inputs, asked):

@@ -6,6 +6,7 @@ import dataclasses
 import time
 from collections import Counter
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -16,6 +17,7 @@ from helpers.cloud.images import djl_image
 from helpers.cloud.session import Cloud, open_cloud
 from helpers.errors import QuotaError
 from helpers.local.context import Context
+from helpers.local.journal import Journal
 from helpers.local.quotas import MOST_INSTANCES, TOTAL, Quotas
 from helpers.local.wire import Refusal
 from helpers.settings import Settings
@@ -181,7 +183,8 @@ def test_growing_and_replacing_need_a_quota_too(cloud: Cloud, deploy: Deploy) ->
 
 
 def test_all_endpoints_together_have_a_quota() -> None:
-    quotas = Quotas(cast(Context, None))  # who asks does not matter to what is allowed
+    # Who asks does not matter to what is allowed.
+    quotas = Quotas(cast(Context, SimpleNamespace(journal=Journal())))
     used = Counter({"ml.g5.xlarge": 10, "ml.g5.2xlarge": 4, "ml.g4dn.xlarge": 4})
     quotas.check_endpoints(Counter({"ml.m5.large": 2}), used)
     with pytest.raises(Refusal, match=f"'{TOTAL}' is 20 .* utilization of 18 "):
