@@ -61,9 +61,7 @@ class _Slot:
     def __init__(self, layout: Layout, networks: Mapping[str, torch.nn.Module]) -> None:
         layers = [_find(networks, layer) for layer in layout]
         weight = layers[0].weight
-        self.rows = torch.zeros(
-            1, sum(layer.size for layer in layout), dtype=weight.dtype, device=weight.device
-        )
+        self.rows = torch.zeros(1, layout.size, dtype=weight.dtype, device=weight.device)
         self.layout, self.pictures = layout, ()
         self._held: list[str | None] = [None]
         self._views()
