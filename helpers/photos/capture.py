@@ -17,7 +17,7 @@ import json
 import re
 import shutil
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from helpers.errors import PhotoError
@@ -30,6 +30,7 @@ from helpers.photos.load import load_folder, load_photo
 from helpers.photos.photo import Image, Photo, PhotoSet, Refused
 from helpers.photos.prepare import PreparedPhoto, prepare
 from helpers.settings import Settings
+from helpers.strict_json import parse_object
 
 HELD_OUT_EVERY = 4
 """Of four photos or more, every fourth is put aside to measure with."""
@@ -140,6 +141,22 @@ class Capture:
         """What the set still lacks."""
         return checklist(self.photos, self.prepared, self.shots, person=self.person)
 
+    def resume(self) -> bool:
+        """Take in again what ``save`` wrote, as after a restart; whether there was anything.
+
+        Raises ``PhotoError`` without a consent, and for damaged files.
+        """
+        if self.photos or not self._home.is_dir():
+            return False
+        _ = self.consent
+        learned, held = self._read(self._home / "photos"), self._read(self._home / "heldout")
+        together: list[Photo] = []
+        while learned or held:  # what was put aside is put aside again
+            aside = len(together) % HELD_OUT_EVERY == HELD_OUT_EVERY - 1
+            together.append((held if held and (aside or not learned) else learned).pop(0))
+        self._change(together)
+        return bool(together)
+
     def save(self) -> tuple[Path, Path] | None:
         """Write the photos below ``outputs/photos/<subject>``, replacing what was there.
 
@@ -150,13 +167,16 @@ class Capture:
         if not self.photos:
             return None
         _ = self.consent
-        home = self.settings.outputs / "photos" / self.subject
-        shutil.rmtree(home, ignore_errors=True)
+        shutil.rmtree(self._home, ignore_errors=True)
         held = self.photos[HELD_OUT_EVERY - 1 :: HELD_OUT_EVERY]
         aside = {photo.name for photo in held}
         learned = [photo for photo in self.photos if photo.name not in aside]
-        folder = self._write(home / "photos", learned)
-        return folder, self._write(home / "heldout", held) if held else folder
+        folder = self._write(self._home / "photos", learned)
+        return folder, self._write(self._home / "heldout", held) if held else folder
+
+    @property
+    def _home(self) -> Path:
+        return self.settings.outputs / "photos" / self.subject
 
     def _write(self, folder: Path, photos: Sequence[Photo]) -> Path:
         folder.mkdir(parents=True, mode=0o700)
@@ -167,11 +187,22 @@ class Capture:
             hashes.append(hashlib.sha256(content).hexdigest())
         about = {
             KEY: {one.name: to_shares(one.box, one.image.size) for one in photos if one.box},
-            "shots": {one.name: str(self.shots[one.name]) for one in photos},
+            "shots": {one.name: asdict(self.shots[one.name]) for one in photos},
             "photos": hashes,  # so that it is forgotten with them
         }
         (folder / SIDECAR).write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
         return folder
+
+    def _read(self, folder: Path) -> list[Photo]:
+        if not folder.is_dir():
+            return []
+        photos = list(load_folder(folder))
+        try:
+            said = parse_object((folder / SIDECAR).read_bytes())["shots"]
+            self.shots |= {photo.name: Shot(**said[photo.name]) for photo in photos}
+        except (OSError, ValueError, KeyError, TypeError):  # the words are lost, not the photos
+            self.shots |= {photo.name: Shot() for photo in photos}
+        return photos
 
     def _photo(self, name: str) -> Photo:
         for photo in self.photos:

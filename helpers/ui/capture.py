@@ -34,11 +34,14 @@ _UNSAID = "not said"
 def guided_capture(lab: Lab, *, subject: str = "me", person: bool = True) -> Any:
     """The form for photos of ``subject``, to be shown as a cell's last line.
 
-    Returns a widget with the ``capture`` that it fills. Mistakes are told in the form's own line
-    and change nothing. Raises ``PhotoError`` for a subject that cannot name a folder.
+    Returns a widget with the ``capture`` that it fills; what was saved before is in it again.
+    Mistakes are told in the form's own line and change nothing. Raises ``PhotoError`` for a
+    subject that cannot name a folder.
     """
     capture = Capture(lab.settings, subject=subject, size=lab.base.resolution, person=person)
-    return _Form(capture).whole
+    form = _Form(capture)
+    form.resume()
+    return form.whole
 
 
 class _Form:
@@ -148,6 +151,11 @@ class _Form:
             self.said.value = f"<i>{escape(told)}</i>" if isinstance(told, str) else ""
         finally:
             self._busy = False
+
+    def resume(self) -> None:
+        """Take in what was saved before, if the consent to it still holds."""
+        saved = "These photos were saved before. Leave out what you do not want to keep."
+        self._try(lambda: saved if self.capture.resume() else None)
 
     def _record(self) -> str:
         if not self.agreed.value:

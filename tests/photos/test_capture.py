@@ -178,6 +178,23 @@ def test_what_is_kept_has_no_metadata_and_its_box_reaches_the_trainer(
     ), "what is written beside the photos is forgotten with them"
 
 
+def test_a_restart_finds_photos_words_boxes_and_what_was_put_aside(capture: Capture) -> None:
+    for k in range(5):
+        capture.add(encoded(astronaut().rotate(3 * k)), f"{k}.png", angle="left")
+    framed = Box(left=100, top=40, width=200, height=220)
+    capture.frame("1.jpg", framed)
+    assert capture.save() is not None
+    again = Capture(capture.settings, subject="me", size=64, finder=lambda image: [FACE])
+    assert again.resume() and not again.resume()
+    assert again.shots == capture.shots
+    assert [photo.box for photo in again.photos if photo.name == "1.jpg"] == [framed]
+    before = [photo.name for photo in load_folder(capture.save()[1])]  # type: ignore[index]
+    assert [photo.name for photo in load_folder(again.save()[1])] == before  # type: ignore[index]
+    withdraw_consent(capture.settings, "me")
+    with pytest.raises(PhotoError, match="o consent"):
+        Capture(capture.settings, subject="me", size=64).resume()
+
+
 @pytest.mark.parametrize(
     "shares",
     [
