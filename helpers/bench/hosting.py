@@ -24,6 +24,7 @@ from helpers.bench.hosting_avatars import (
     write_random_adapter,
 )
 from helpers.bench.hosting_chaos import Havoc, wreak
+from helpers.bench.hosting_gpu import gpu_rows
 from helpers.bench.hosting_stage import Burst, Stage, on_stage
 from helpers.bench.lanes import Lanes, Task
 from helpers.bench.report import Row, measured
@@ -38,7 +39,7 @@ LOADERS = 4
 class Plan:
     """What the bench does. ``sizes`` are numbers of avatars whose memory is measured (of which
     ``share`` are really loaded), ``turns`` how many avatars take turns, ``pictures`` those of a
-    block, ``pipelines`` how many of 2023 are up."""
+    block, ``pipelines`` how many of 2023 are up, ``starts`` how often a server is started anew."""
 
     base: BaseModel
     work: Path
@@ -46,21 +47,23 @@ class Plan:
     share: float = 1.0
     turns: int = 50
     blocks: int = 3
-    pictures: int = 16
+    pictures: int = 64
     steps: int = 8
+    gpu_steps: int = 25
     pipelines: int = 3
     evictions: int = 2
     shape_avatars: int = 50
     diffusers_loads: int = 5
     plain: int = 12
     kills: int = 100
+    starts: int = 3
 
 
 def quick_plan(base: BaseModel, work: Path) -> Plan:
     """The same walk with next to nothing in it."""
     return Plan(
-        base=base, work=work, share=0.02, turns=3, blocks=1, pictures=4, steps=1, pipelines=1,
-        evictions=1, shape_avatars=2, diffusers_loads=1, plain=2, kills=2,
+        base=base, work=work, share=0.02, turns=3, blocks=1, pictures=4, steps=1, gpu_steps=1,
+        pipelines=1, evictions=1, shape_avatars=2, diffusers_loads=1, plain=2, kills=2, starts=1,
     )  # fmt: skip
 
 
@@ -79,6 +82,8 @@ def measure(plan: Plan, *, say: Callable[[str], None]) -> list[Row]:
     rows = [*_ours(plan, adapters, say=say), *_pipelines(plan, adapters, say=say)]
     say("one process without a server, and the shape of Stable Diffusion 2.1")
     rows += _alone(plan, adapters, say=say)
+    gpu = plan.work / "gpu"
+    rows += gpu_rows(gpu, avatars=plan.shape_avatars, steps=plan.gpu_steps, say=say)
     manifest = (adapters[0] / MANIFEST).read_text(encoding="utf-8")
     say(f"killing {plan.kills} processes")
     havoc = wreak(plan.work / "chaos", manifest, kills=plan.kills, seed=7, say=say)
@@ -103,7 +108,7 @@ def _ours(plan: Plan, adapters: Sequence[Path], *, say: Callable[[str], None]) -
     alone = Path(shutil.copytree(repository, plan.work / "unbatched"))
     config = alone / "avatar_base" / "config.pbtxt"
     config.write_text(config.read_text(encoding="utf-8").partition("dynamic_batching")[0])
-    rows = []
+    rows, cold = [], []
     with on_stage(repository, plan.work / "server", steps=plan.steps) as stage:
         rows += _memory(plan, stage, adapters, say=say)
         fresh = range(len(adapters), len(adapters) + 3)
@@ -119,6 +124,11 @@ def _ours(plan: Plan, adapters: Sequence[Path], *, say: Callable[[str], None]) -
             stage.load(number, _stub(plan, "server-alone", adapters, number))
         say("pictures in turns, one at a time")
         rows += rate_rows("unbatched", *_turns(plan, stage))
+    for number in range(plan.starts):
+        with on_stage(repository, plan.work / f"server-{number}", steps=plan.steps) as stage:
+            first = _first(stage, number, _stub(plan, f"server-{number}", adapters, number))
+            cold.append(stage.started + sum(first))
+    rows.append(measured("cold-start.ours", cold, "s"))
     return rows
 
 
@@ -149,9 +159,10 @@ def _memory(
 
 
 def _turns(plan: Plan, stage: Stage) -> tuple[list[Burst], list[Burst]]:
-    """One avatar alone and many in turns, block after block."""
+    """One avatar alone and many in turns, block after block. All have painted before: a stub's
+    first picture, and an adapter that was never read, have rows of their own."""
     one, many = [], []
-    stage.burst(range(plan.turns), plan.pictures)
+    stage.burst(range(plan.turns), plan.turns)
     for block in range(plan.blocks):
         one.append(stage.burst([0], plan.pictures))
         many.append(stage.burst(range(plan.turns), plan.pictures, block * plan.pictures))
@@ -184,6 +195,7 @@ def _pipelines(plan: Plan, adapters: Sequence[Path], *, say: Callable[[str], Non
         for number in range(plan.pipelines):
             firsts.append(sum(_first(stage, number, url(number))))
             memory.append(stage.memory())
+        cold = stage.started + firsts[0]
         bursts = [
             stage.burst(range(plan.pipelines), plan.pictures // 2) for _ in range(plan.blocks)
         ]
@@ -195,6 +207,7 @@ def _pipelines(plan: Plan, adapters: Sequence[Path], *, say: Callable[[str], Non
     each = (memory[-1] - memory[0]) / plan.pipelines / 1000
     calls = sorted(call for burst in bursts for call in burst.calls)
     return [
+        Row(name="cold-start.pipelines", value=cold, unit="s"),
         measured("first-picture.pipelines", firsts, "s"),
         measured("rate.resident.pipelines", [burst.rate for burst in bursts], "pictures/s"),
         measured("rate.turns.pipelines", turns, "pictures/s"),
@@ -230,12 +243,12 @@ def _alone(plan: Plan, adapters: Sequence[Path], *, say: Callable[[str], None]) 
         ),
         measured("miss.2-1", [1000 * one for one in found["miss"]], "ms"),
         measured("miss.2-1.processor", [1000 * one for one in found["miss_cpu"]], "ms"),
+        measured("miss.2-1.first-time", [1000 * one for one in found["first"]], "ms"),
         measured("swap.2-1.diffusers", [1000 * one for one in found["diffusers"]], "ms"),
         measured("first-picture.plain", found["plain_first"], "s"),
         measured("swap.plain", [1000 * one for one in found["plain_swap"]], "ms"),
         measured("rate.turns.plain", [1 / one for one in found["plain_picture"]], "pictures/s"),
         Row(name="memory.plain", value=found["plain_memory"][0] / 1000, unit="GB"),
-        Row(name="gpu.2-1", value=None),
     ]  # fmt: skip
 
 

@@ -59,6 +59,7 @@ def shape_of_2_1(given: Mapping[str, Any]) -> dict[str, list[float]]:
         "swap_cpu": [cpu for _, cpu in swaps[len(avatars) :]],
         "miss": [wall for wall, _ in misses[len(folders) :]],
         "miss_cpu": [cpu for _, cpu in misses[len(folders) :]],
+        "first": [wall for wall, _ in misses[: len(folders)]],
         "diffusers": [wall for wall, _ in loads],
     }
 

@@ -32,10 +32,12 @@ class Burst:
 
 @dataclass(frozen=True, kw_only=True)
 class Stage:
-    """A server; avatar ``n`` is the model ``names[n]`` with a target of its own."""
+    """A server, and in how many seconds it started; avatar ``n`` is the model ``m<n>`` with a
+    target of its own."""
 
     server: TritonServer
     steps: int
+    started: float
 
     def load(self, number: int, url: Path) -> float:
         """Load avatar ``number``; seconds. Raises ``ServiceError``."""
@@ -86,8 +88,9 @@ def on_stage(repository: Path | None, work: Path, *, steps: int) -> Iterator[Sta
     """The real Triton with a base of ``repository``, if any. Raises ``ServiceError``."""
     server = TritonServer()
     server.check()
+    began = time.perf_counter()
     with server.start(repository, work, REGION, timeout=180):
-        yield Stage(server=server, steps=steps)
+        yield Stage(server=server, steps=steps, started=time.perf_counter() - began)
 
 
 def target(number: int) -> str:

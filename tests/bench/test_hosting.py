@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import shutil
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
+from helpers.bases import BaseModel, open_base
+from helpers.bench import hosting_gpu
 from helpers.bench.hosting import chaos_rows, percentile, rate_rows
 from helpers.bench.hosting_avatars import RANK, attention, write_random_adapter
 from helpers.bench.hosting_chaos import Havoc
@@ -56,3 +60,23 @@ def test_its_adapters_are_those_of_2_1_in_size(tmp_path: Path) -> None:
     avatar = AvatarShelf(base, torch.float32).get(folder)
     assert len(avatar.layout) == 128 and {layer.rank for layer in avatar.layout} == {RANK}
     assert avatar.size == pytest.approx(6.6e6, rel=0.02), "kept in half precision"
+
+
+def test_what_a_gpu_measures_is_measured_of_any_base(tiny: BaseModel, tmp_path: Path) -> None:
+    given = {"base": str(tiny.folder), "work": str(tmp_path), "avatars": 5, "steps": 1}
+    found = hosting_gpu.run(given)
+    assert found.keys() == hosting_gpu.UNITS.keys()
+    assert all(value > 0 for name, value in found.items() if name != "gpu.memory")
+    rows = hosting_gpu.gpu_rows(tmp_path, avatars=5, steps=1, say=print)
+    assert {row.name for row in rows} == {"gpu", *found}
+
+
+def test_random_weights_of_that_shape_open_like_a_base(
+    tiny: BaseModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = shutil.copytree(tiny.folder, tmp_path / "base")
+    made = replace(random_base(folder), resolution=tiny.resolution)
+    monkeypatch.setattr("helpers.bases.shape.Shape.require", lambda *_: None)
+    opened = open_base(hosting_gpu.vouched(made))
+    assert (opened.id, opened.vouched) == (made.id, made.vouched)
+    assert opened.hash == tiny.hash, "its adapters are made for these very weights"
