@@ -59,11 +59,11 @@ SIZES = (
     ),
     Size(
         avatars=1000, days=7, course=Policy(least=0, most=8, backlog=5),
-        product=Policy(least=1, most=8, backlog=2), painters=(1, 4),
+        product=Policy(least=2, most=8, backlog=2), painters=(1, 4),
     ),
     Size(
         avatars=1_000_000, days=1, course=Policy(least=0, most=3000, backlog=5),
-        product=Policy(least=300, most=3000, backlog=0.85, in_s=900), painters=(2, 20), cells=50,
+        product=Policy(least=300, most=3000, backlog=0.85, in_s=900), painters=(2, 20), cells=125,
     ),
 )  # fmt: skip
 SEEDS = (0, 1, 2)

@@ -1,8 +1,8 @@
 """What the load model is given, each number with its source: times, sizes, habits, limits.
 
 *measured* stands in a report of this machine or in the course's documentation, *cited* in the named
-page as read in 2026-11, *counted* follows from other numbers here; *estimated* is everything else,
-and AWS may well do otherwise. Nothing of this ran on AWS.
+page as read in 2026-11, *counted* follows from such numbers. *assumed* are habits of users, which
+everybody has to put in for themselves. Nothing of this ran on AWS.
 """
 
 from __future__ import annotations
@@ -22,13 +22,25 @@ TUNER, PAINTER = need_of("03").instance_type, need_of("08").instance_type
 
 @dataclass(frozen=True, kw_only=True)
 class Fact:
-    """One number that goes in. ``how``: measured, cited, counted or estimated."""
+    """One number that goes in. ``how``: measured, cited, counted or assumed."""
 
     about: str
     value: float
     unit: str = ""
     how: str
     source: str
+
+
+_DOCS = "https://docs.aws.amazon.com"
+_PRICES = "https://www.wring.co/blog/aws-sagemaker-inference-guide"
+_STARTS = (
+    "https://aws.amazon.com/blogs/machine-learning/"
+    "introducing-container-caching-in-amazon-sagemaker-ai-for-faster-model-scaling/"
+)
+_PAINTS = (
+    "https://github.com/philschmid/transformers-deepspeed/blob/"
+    "6952ae9f54d92cbb229c835fe32b4179e5132a54/inference/stable_diffusion_optimization.ipynb"
+)
 
 
 def _price(instance_type: str, what: str) -> Fact:
@@ -38,22 +50,25 @@ def _price(instance_type: str, what: str) -> Fact:
         about=f"an hour of {instance_type} in {HOME}, {what}",
         value=float(value),
         unit="$",
-        how="estimated",
-        source=f"the course's price table of {DATE}, not verified against AWS",
+        how="cited",
+        source=f"{_PRICES} (rounded there; the course's table of {DATE} is not verified either)",
     )
 
 
 FACTS: Mapping[str, Fact] = {
     "gpu.rate": Fact(
-        about="what training and painting reach on an A10G", value=28, unit="TFLOP/s",
-        how="estimated", source="40% of 70 TFLOP/s in bfloat16, the data sheet's number",
+        about="what painting reaches on an A10G, taken for training too", value=18.5,
+        unit="TFLOP/s", how="counted",
+        source=f"51 passes with guidance and a decoding, 84.5 TFLOP, in the 4.57 s of {_PAINTS} "
+        "(2022, half precision; 2.68 s with other kernels)",
     ),
     "job.other": Fact(
-        about="of a job besides its computation: photos, faces, reading and writing", value=15,
-        unit="s", how="estimated", source="no run on AWS",
+        about="of a job besides its computation: ten photos of 12 megapixels read, faces found, "
+        "cut to 512 pixels", value=5.2, unit="s", how="measured",
+        source="one core's time, two-core machine, 2026-11",
     ),
     "job.cold-share": Fact(
-        about="jobs that have to paint their class images first", value=0.02, how="estimated",
+        about="jobs that have to paint their class images first", value=0.02, how="assumed",
         source="class images are kept for each class and base; most subjects are of a known class",
     ),
     "picture.flops": Fact(
@@ -61,56 +76,60 @@ FACTS: Mapping[str, Fact] = {
         source="2 x 25 passes of 0.804 TFLOP and a decoding of 2.515, see helpers/bench/flops.py",
     ),
     "instance.delay": Fact(
-        about="from the request for an instance to its first job", value=360, unit="s",
-        how="estimated", source="AWS re:Post says a few minutes; it depends on the image",
+        about="from the request for an instance to its first job", value=346, unit="s",
+        how="cited", source=f"{_STARTS} (the median of a user's ml.g5.2xlarge with an image of "
+        "17.5 GB, before AWS kept images near; 164 s since)",
     ),
     "avatar.load": Fact(
         about="loading an avatar's stub", value=0.33, unit="s", how="measured",
         source="the slowest of the stubs on the real Triton, two cores, 2026-11",
     ),
     "avatar.fetch": Fact(
-        about="fetching an adapter of 6.6 MB from S3 to the instance", value=0.3, unit="s",
-        how="estimated", source="no run on AWS",
+        about="fetching an adapter of 6.6 MB from S3 to the instance", value=0.28, unit="s",
+        how="counted", source="200 ms and 85 MB/s, which AWS's guidelines name for one request: "
+        f"{_DOCS}/AmazonS3/latest/userguide/optimizing-performance-design-patterns.html",
     ),
     "avatar.evict": Fact(
         about="unloading another avatar where there is no room", value=2.0, unit="s",
         how="measured", source="the real Triton answers DELETE after 2.0 s, 2026-11",
     ),
     "avatar.room": Fact(
-        about="avatars that an instance holds", value=60, how="estimated",
-        source="1 MB each in /dev/shm of 64 MB, as aws/sagemaker-python-sdk#2801 reports it",
+        about="avatars that an instance holds", value=60, how="counted",
+        source="1 MB each (measured) in the 64 MB of /dev/shm of "
+        "https://github.com/aws/sagemaker-python-sdk/issues/2801",
     ),
     "size.adapter": Fact(
         about="an adapter", value=6.6, unit="MB", how="measured", source="docs/performance.md",
     ),
     "size.photos": Fact(
-        about="ten prepared photos", value=4.0, unit="MB", how="estimated",
-        source="PNG of 512 pixels",
+        about="ten prepared photos", value=3.3, unit="MB", how="measured",
+        source="PNG of 512 pixels, scikit-image's astronaut",
     ),
     "size.picture": Fact(
-        about="a painted picture", value=0.4, unit="MB", how="estimated",
-        source="PNG of 512 pixels",
+        about="a painted picture", value=0.42, unit="MB", how="measured",
+        source="PNG of 512 pixels, scikit-image's astronaut",
     ),
     "price.tuner": _price(TUNER, "fine-tuning"),
     "price.painter": _price(PAINTER, "painting"),
     "price.storage": Fact(
-        about="a GB in S3 Standard for a month", value=0.023, unit="$", how="estimated",
-        source="list price of us-east-1 from memory, 2026-11; less beyond 50 TB",
+        about="a GB in S3 Standard for a month", value=0.023, unit="$", how="cited",
+        source="https://devnotes.tech/"
+        "understanding-aws-s3-pricing-a-complete-cost-breakdown-with-examples",
     ),
     "habit.swing": Fact(
-        about="how far the hours of a day swing around their mean", value=0.8, how="estimated",
-        source="an assumption: the evening has 1.8, the early morning 0.2 of the mean",
+        about="how far the hours of a day swing around their mean", value=0.8, how="assumed",
+        source="the evening has 1.8, the early morning 0.2 of the mean",
     ),
     "habit.sessions": Fact(
-        about="times that an owner sits down with an avatar", value=4, how="estimated",
-        source="an assumption: once on the day it is made, the rest within 30 days",
+        about="times that an owner sits down with an avatar", value=4, how="assumed",
+        source="once on the day it is made, the rest within 30 days",
     ),
     "habit.pictures": Fact(
-        about="pictures at a sitting", value=5, how="estimated", source="an assumption",
+        about="pictures at a sitting", value=5, how="assumed", source="a row of tries",
     ),
     "habit.pause": Fact(
-        about="between two pictures of a sitting", value=30, unit="s", how="estimated",
-        source="an assumption",
+        about="between two pictures of a sitting", value=30, unit="s", how="assumed",
+        source="time to look and to type",
     ),
 }  # fmt: skip
 
@@ -137,9 +156,6 @@ class Limit:
         return self.limit / self.peak
 
 
-_DOCS = "https://docs.aws.amazon.com"
-
-
 def limits(facts: Mapping[str, Fact], job_s: float, picture_s: float) -> list[Limit]:
     """Limits that depend on the number of avatars, the first to bite first.
 
@@ -159,11 +175,11 @@ def limits(facts: Mapping[str, Fact], job_s: float, picture_s: float) -> list[Li
         Limit(
             key="gpu-quota", about=f"quota: {quota_name(TUNER, 'hosting')}, of a new account",
             limit=quotas[quota_name(TUNER, "hosting")], unit="instances", peak=busy,
-            how="estimated", source=memory, next="a quota request, before anything else",
+            how="reported", source=memory, next="a quota request, before anything else",
         ),
         Limit(
             key="instances", about=f"quota: {TOTAL_QUOTA}", limit=quotas[TOTAL_QUOTA],
-            unit="instances", peak=busy, how="estimated", source=memory,
+            unit="instances", peak=busy, how="reported", source=memory,
             next="a higher quota; then training on AWS Batch, serving in cells",
         ),
         Limit(
@@ -240,12 +256,12 @@ def with_jobs(facts: Mapping[str, Fact], *, warm: float, cold: float) -> Mapping
     source = "the ledger of docs/performance.md over the GPU's rate, and the rest of a job"
     about = ("a job of ten photos, class images in the bank", "the same, painting them first")
     counted = {
-        key: Fact(about=words, value=work / rate + other, unit="s", how="estimated", source=source)
+        key: Fact(about=words, value=work / rate + other, unit="s", how="counted", source=source)
         for key, words, work in zip(("job.warm", "job.cold"), about, (warm, cold), strict=True)
     }
     seconds = facts["picture.flops"].value / rate
     picture = Fact(
-        about="a picture on the GPU", value=seconds, unit="s", how="estimated",
+        about="a picture on the GPU", value=seconds, unit="s", how="counted",
         source="its work over the GPU's rate, one at a time",
     )  # fmt: skip
     return {**counted, "picture": picture, **facts}

@@ -5,6 +5,7 @@ python3 course.py bench scale --publish
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -130,10 +131,15 @@ def _limits(rows: Rows) -> str:
 
 def _given(rows: Rows) -> str:
     found = [
-        (one.about, _shown(rows[f"given.{key}"]), one.how, one.source)
+        (one.about, _shown(rows[f"given.{key}"]), one.how, _linked(one.source))
         for key, one in _facts(rows).items()
     ]
     return markdown(("what", "value", "how", "source"), found)
+
+
+def _linked(source: str) -> str:
+    """Addresses become links of one word: they are long."""
+    return re.sub(r"https://\S+", lambda found: f"[this page]({found[0]})", source)
 
 
 def _checks(rows: Rows) -> str:

@@ -174,9 +174,10 @@ def test_a_measured_job_counts_only_from_the_gpu_that_is_rented(
 
 def test_every_number_that_goes_in_says_where_it_comes_from() -> None:
     for fact in GIVEN.values():
-        assert fact.how in ("measured", "cited", "counted", "estimated") and fact.source
+        assert fact.how in ("measured", "cited", "counted", "assumed") and fact.source
+        assert fact.how != "cited" or fact.source.startswith("https://")
     for limit in limits(GIVEN, 73, 1.5):
-        assert limit.how in ("cited", "estimated") and limit.next
+        assert limit.how in ("cited", "reported") and limit.next
         assert limit.source.startswith("https://") is (limit.how == "cited")
 
 
