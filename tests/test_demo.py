@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import base64
+import gzip
 import json
 import os
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +21,7 @@ from helpers.demo.stages import Pictures, measure
 from helpers.photos.load import load_folder
 from helpers.photos.prepare import prepare
 from helpers.settings import ROOT
+from tests.leaks import CONSENTED, Watch
 
 BUDGET_S = 300 if "PYTEST_XDIST_WORKER" not in os.environ else 450
 """Five minutes on two cores; half as much again where other tests run beside it."""
@@ -25,7 +29,9 @@ BUDGET_S = 300 if "PYTEST_XDIST_WORKER" not in os.environ else 450
 
 def _run(folder: Path, *arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
     kept = {name: text for name, text in os.environ.items() if not name.startswith("AVATAR_")}
-    chosen = {"AVATAR_STATE": str(folder / "state"), "AVATAR_OUTPUTS": str(folder / "outputs")}
+    (folder / "tmp").mkdir(exist_ok=True)
+    chosen = {"AVATAR_STATE": str(folder / "state"), "AVATAR_OUTPUTS": str(folder / "outputs"),
+              "TMPDIR": str(folder / "tmp")}  # fmt: skip
     return subprocess.run(
         [sys.executable, "-m", "helpers.demo", *arguments],
         cwd=ROOT, env={**kept, **chosen, **settings}, capture_output=True, text=True, timeout=800,
@@ -34,6 +40,23 @@ def _run(folder: Path, *arguments: str, **settings: str) -> subprocess.Completed
 
 def _report(folder: Path) -> dict[str, Any]:
     return json.loads((folder / "outputs" / "demo" / "report.json").read_text())
+
+
+FRAGMENTS = ("person on the beach", "person in the snow", "person in the city")
+"""Words that stand in the demo's prompts and nowhere else."""
+
+
+def _check_leaks(watch: Watch, done: subprocess.CompletedProcess[str]) -> None:
+    """Each kind was seen where it may be, so that a look that finds nothing would be noticed."""
+    assert watch.outside(CONSENTED) == {}
+    assert watch.objects > 5
+    kinds = set().union(*(kinds for place, kinds in watch.seen.items() if place.startswith("s3/")))
+    assert kinds >= {"photo"}
+    assert {place for place, kinds in watch.seen.items() if "secret" in kinds}
+    kept = {place: kinds for place, kinds in watch.left.items() if kinds != {"prompt"}}
+    assert kept == {}, "when the run has ended no photo and no secret is left"
+    assert all(place.startswith("outputs/demo/") for place in watch.left), watch.left
+    assert watch.kinds_in(f"{done.stdout}{done.stderr}".encode()) <= {"prompt"}, "on the screen"
 
 
 @pytest.mark.slow
@@ -60,6 +83,14 @@ def test_ten_photos_become_avatars(tmp_path: Path) -> None:
         assert str(tmp_path / path) in done.stdout
 
 
+@pytest.mark.promise(
+    "Photos, prompts and the secret stay where they may be",
+    fault="a search, while the demo runs and after it, of every object in every bucket, every log, "
+    "note and temporary file and the screen: for bytes of the photos, as they are, as they were "
+    "packed and as base64, for prompts and for the secret",
+    outcome="photos in the request and on the disks of the run, prompts there and in what was made "
+    "of them, the secret in its file; afterwards no photo and no secret anywhere",
+)
 @pytest.mark.slow
 def test_own_photos_without_held_out_ones(tmp_path: Path) -> None:
     """Four photos, one of them odd: one is held out, all are used, nothing keeps running."""
@@ -68,11 +99,36 @@ def test_own_photos_without_held_out_ones(tmp_path: Path) -> None:
     for photo in sorted((SUBJECT / "instance").iterdir())[:3]:
         shutil.copy(photo, mine / photo.name.upper())
     Image.linear_gradient("L").convert("CMYK").save(mine / "print.jpeg")
-    done = _run(tmp_path, "--photos", str(mine), AVATAR_FAST="1")
+    with Watch(tmp_path, photos=list(mine.iterdir()), prompts=FRAGMENTS) as watch:
+        done = _run(tmp_path, "--photos", str(mine), AVATAR_FAST="1")
     assert done.returncode == 0, done.stderr
+    _check_leaks(watch, done)
     report = _report(tmp_path)
     assert report["photos"] == {"instance": 3, "heldout": 1}
     assert not (tmp_path / "state" / "service.json").exists()
+
+
+def test_a_leak_would_be_found(tmp_path: Path) -> None:
+    photo = next((SUBJECT / "instance").iterdir())
+    content = photo.read_bytes()
+    leaks = {
+        "state/logs/endpoint.log": b"body: " + base64.b64encode(content),
+        "tmp/upload.jpg": content[100:],
+        "state/ledger.jsonl": FRAGMENTS[0].encode(),
+        "outputs/demo/report.json": b"told by hush",
+        "tmp/core.gz": gzip.compress(b"told by hush"),
+        "state/service.json": b"hush",
+    }
+    with Watch(tmp_path, photos=[photo], prompts=FRAGMENTS) as watch:
+        watch.add("secret", [b"hush"])
+        for place, leak in leaks.items():
+            (tmp_path / place).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / place).write_bytes(leak)
+        until = time.monotonic() + 30
+        while len(watch.seen) < len(leaks) and time.monotonic() < until:
+            time.sleep(0.05)
+    assert watch.seen == watch.left
+    assert watch.outside(CONSENTED).keys() == leaks.keys() - {"state/service.json"}
 
 
 def test_a_folder_without_photos_is_explained(tmp_path: Path) -> None:

@@ -120,13 +120,16 @@ def test_a_handler_that_does_not_answer_as_it_should(
 @pytest.mark.promise(
     "A killed worker costs its own job alone",
     fault="kill -9 of a worker in the middle of a job",
-    outcome="the job fails as killed; the next runs in a new process",
+    outcome="failure object and error message say killed; the next job runs in a new process",
 )
 def test_a_killed_worker_fails_its_job_and_the_next_one_finds_a_new_worker(
-    cloud: Cloud, shared: str
+    cloud: Cloud, shared: str, topics: Topics
 ) -> None:
     before = run(cloud, shared, do="echo")["pid"]
-    assert "killed" in failure(cloud, shared, do="kill")
+    job = send(cloud, shared, do="kill")
+    assert wait(cloud, job) == "failed"
+    assert "killed" in (jobs.failure_text(cloud, job) or "")
+    assert "killed" in message_of(cloud, topics, job).failure_reason
     assert run(cloud, shared, do="echo")["pid"] != before
 
 

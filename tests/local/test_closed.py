@@ -5,6 +5,7 @@ Both reach a loopback port. Neither has the secret of the state file, and each r
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import shutil
@@ -18,9 +19,12 @@ import pytest
 from botocore.auth import S3SigV4Auth, SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from helpers.cloud.permissions import PERMISSIONS
 from helpers.cloud.session import Cloud
+from helpers.local.auth import Denied, Doorkeeper
 from helpers.local.launch import find
 from helpers.local.statefile import LocalService
 from tests.local import knocks
@@ -165,3 +169,46 @@ def test_a_page_gets_403_from_every_route(
     if browser := chromium():
         for status in visited(browser, port_of(service), some, tmp_path):
             assert status == 403
+
+
+LETTERS = st.text(st.characters(max_codepoint=255), max_size=20)
+PART = st.one_of(LETTERS, st.sampled_from(
+    ["AKIAX", "20261129", "us-east-1", "s3", "aws4_request", "host", "", "\0", "a" * 5000]
+))  # fmt: skip
+CREDENTIAL = st.one_of(st.lists(PART, max_size=6).map("/".join),
+                       st.just("AKIAX/20261129/us-east-1/s3/aws4_request"))  # fmt: skip
+SIGNATURE = st.one_of(LETTERS, st.just("0" * 64))
+CLAIM = st.builds(
+    "AWS4-HMAC-SHA256 Credential={}, SignedHeaders={}, Signature={}".format,
+    CREDENTIAL, st.lists(PART, max_size=4).map(";".join), SIGNATURE,
+)  # fmt: skip
+PRESIGNED = st.builds(
+    "X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Credential={}&X-Amz-Date={}&X-Amz-Expires={}"
+    "&X-Amz-SignedHeaders={}&X-Amz-Signature={}".format,
+    CREDENTIAL, PART, PART, PART, SIGNATURE,
+)  # fmt: skip
+REQUESTS = st.fixed_dictionaries(
+    {"HTTP_HOST": st.one_of(st.just("127.0.0.1:1"), LETTERS),
+     "REQUEST_METHOD": st.sampled_from(["GET", "POST"]), "PATH_INFO": LETTERS},
+    optional={
+        "HTTP_AUTHORIZATION": st.one_of(CLAIM, LETTERS), "RAW_URI": LETTERS, "HTTP_ORIGIN": LETTERS,
+        "QUERY_STRING": st.one_of(PRESIGNED, LETTERS), "CONTENT_TYPE": LETTERS,
+        "CONTENT_LENGTH": st.one_of(LETTERS, st.sampled_from(["-1", "9" * 20, "2"])),
+        "HTTP_X_AMZ_DATE": PART, "HTTP_X_AMZ_CONTENT_SHA256": PART,
+    },
+)  # fmt: skip
+
+
+@pytest.mark.promise(
+    "No request makes the doorkeeper fall over",
+    fault="fuzzed headers, claims, presigned queries and lengths, with the right access key, too",
+    outcome="refused; a stranger's body is not even read",
+)
+@settings(max_examples=300, deadline=None)
+@given(REQUESTS)
+def test_whatever_is_sent_without_the_secret_is_denied(asked: dict[str, Any]) -> None:
+    body = io.BytesIO(b"{}")
+    environ = {**asked, "wsgi.input": io.BufferedReader(body)}  # type: ignore[arg-type]
+    with pytest.raises(Denied) as denied:
+        Doorkeeper(access_key="AKIAX", secret_key="unknown", port=1).check(environ)
+    assert body.tell() == 0 or "AKIAX" in f"{asked}", denied.value
