@@ -51,7 +51,8 @@ def build_setup_archive(
 
     With ``base_repository`` (``helpers.hosting.repository``) it also carries the base and sets it
     up on an endpoint without a serving image; ``packages`` is then a folder of installed packages
-    (``helpers.wheels.install_packages``), for a container that has none.
+    (``helpers.wheels.install_packages``), for a container that has none; a repository built with
+    an ``environment`` needs none, and brings its own Python.
     """
     members: dict[str, Path | bytes] = {**_code("model_setup", SETUP)}
     carried = "model_setup/1/repository"

@@ -15,11 +15,12 @@ from botocore.exceptions import ClientError
 from PIL import Image
 
 from helpers.bases import open_base
-from helpers.errors import AdapterError, GenerationError
+from helpers.errors import AdapterError, GenerationError, SafetyError
 from helpers.hosting.client import AvatarClient
 from helpers.hosting.publisher import build_avatar_archive, build_setup_archive, target_model
 from helpers.hosting.repository import build_base_repository
 from helpers.hosting.request import OUT_OF_MEMORY_WORDS
+from helpers.hosting.safety import OPTION
 from helpers.local.multi_model import MultiModelHost
 from helpers.local.standin import StandInServer
 from helpers.tuning.adapter import read_adapter
@@ -79,7 +80,8 @@ def stage(
     server = triton_or_skip() if request.param == "triton" else StandInServer()
     setup = build_setup_archive(tmp / "model_setup.tar.gz").read_bytes()
     prefix = {"model_setup.tar.gz": setup}
-    with server.start(repository, tmp / "work", {"OMP_NUM_THREADS": "1"}):
+    env = {"OMP_NUM_THREADS": "1", OPTION: "words"}
+    with server.start(repository, tmp / "work", env):
         host = MultiModelHost(server, prefix.get, tmp / "work", max_loaded=4)
         yield Stage(host, AvatarClient(Runtime(host), "avatars"), prefix, tmp)
 
@@ -124,6 +126,16 @@ def test_the_originals_call_runs_verbatim(stage: Stage, make_adapter: MakeAdapte
     unread = painted.unread["negative_prompt"]
     assert unread and unread == originals.NEGATIVE_PROMPT.split()[-len(unread) :]
     assert painted.info["negative_prompt"] == originals.NEGATIVE_PROMPT
+
+
+def test_what_the_endpoint_s_checker_refuses_is_heard_with_its_reason(
+    stage: Stage, make_adapter: MakeAdapter
+) -> None:
+    target = stage.publish(make_adapter(1))
+    with pytest.raises(SafetyError, match="asks for violence") as heard:
+        stage.client.paint(target, "a bloody dog", **SMALL)
+    assert "bloody" not in str(heard.value)
+    assert stage.client.set_up()["safety"] == "words"
 
 
 def test_the_setup_target_names_the_base(stage: Stage, pocket: Path) -> None:
