@@ -67,7 +67,7 @@ def read_control_call(request: Request, service: str = "sagemaker") -> Call:
     model = known.operation_model(operation)
     try:
         parameters = json.loads(request.get_data() or b"{}")
-    except ValueError:
+    except (ValueError, RecursionError):
         raise Refusal("SerializationException", "The request body is not JSON.") from None
     if not isinstance(parameters, dict):
         raise Refusal("SerializationException", "The request body is not a JSON object.")

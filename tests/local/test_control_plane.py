@@ -11,6 +11,8 @@ import pytest
 from botocore.exceptions import ClientError
 from hypothesis import given
 from hypothesis import strategies as st
+from werkzeug.test import EnvironBuilder
+from werkzeug.wrappers import Request
 
 from helpers.cloud import jobs
 from helpers.cloud.endpoints import deploy_async, wait_in_service
@@ -21,7 +23,7 @@ from helpers.cloud.session import Cloud
 from helpers.errors import ServiceError
 from helpers.local.constraints import violations
 from helpers.local.djl_properties import parse
-from helpers.local.wire import service_model
+from helpers.local.wire import Refusal, read_control_call, service_model
 from tests.local.conftest import Deploy, model_archive
 from tests.local.jobs import run, send, wait
 
@@ -332,3 +334,11 @@ def test_no_request_shape_makes_the_validator_fall_over(parameters: dict[str, st
 def test_properties_files_are_read_back(values: dict[str, str]) -> None:
     text = "# a remark\n\n" + "".join(f"{key} = {value}\n" for key, value in values.items())
     assert parse(text) == values
+
+
+@pytest.mark.parametrize("body", [b"{", b"[" * 100_000, b"[]", b"\xff", b"5"])
+def test_a_body_that_is_no_object_is_refused_in_awss_words(body: bytes) -> None:
+    headers = {"X-Amz-Target": "SageMaker.CreateModel"}
+    asked = Request(EnvironBuilder(method="POST", headers=headers, data=body).get_environ())
+    with pytest.raises(Refusal, match="SerializationException"):
+        read_control_call(asked)
