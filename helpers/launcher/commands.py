@@ -13,6 +13,9 @@ from helpers.launcher import checks, kernels
 from helpers.launcher.cleaning import clean
 from helpers.launcher.prepare import Launcher
 
+UPLOADS = ("--ServerApp.tornado_settings={'websocket_max_message_size': 268435456}",)
+"""An upload of the photo form is one message to the kernel; Jupyter cuts off those above 10 MiB."""
+
 
 def demo(launcher: Launcher, photos: Path | None) -> int:
     if photos is not None and not photos.is_dir():
@@ -69,7 +72,7 @@ def lab(launcher: Launcher, rest: Sequence[str], *, register: bool) -> int:
     target = first[0] if first else launcher.root
     as_root = ["--allow-root"] if os.geteuid() == 0 else []  # JupyterLab asks root to say so
     return launcher.run(
-        python, "-m", "jupyterlab", target, *as_root, *rest, JUPYTER_PREFER_ENV_PATH="1"
+        python, "-m", "jupyterlab", target, *as_root, *UPLOADS, *rest, JUPYTER_PREFER_ENV_PATH="1"
     )
 
 

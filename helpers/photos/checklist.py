@@ -80,7 +80,7 @@ class Checklist(Tabular):
     def table(self) -> Table:
         rows = [
             (
-                "✓ good" if check.holds else "○ to do",
+                "✓\u00a0good" if check.holds else "○\u00a0to\u00a0do",
                 check.name,
                 check.found,
                 "" if check.holds else f"{check.fix} ({check.why})",

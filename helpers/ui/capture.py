@@ -216,7 +216,8 @@ class _Form:
             (self.expression, EXPRESSIONS, [shot.expression for shot in shots]),
         ):
             box.value = min(wanted, key=given.count)  # what there is least of comes next
-        self.checks.value = self.capture.checks._repr_html_() if self.capture.photos else ""
+        table = self.capture.checks._repr_html_() if self.capture.photos else ""
+        self.checks.value = f'<div style="line-height:1.3">{table}</div>'
         self._show_gallery()
 
     def _show_gallery(self) -> None:

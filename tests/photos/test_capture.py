@@ -73,7 +73,7 @@ def test_a_full_set_passes_every_check_and_each_fault_fails_its_own() -> None:
         found = made()
         assert name in [one.name for one in found.open], f"{name} went unnoticed"
         assert all(one.why and one.fix for one in found.open)
-        assert found[name].fix in str(found) and "○ to do" in found._repr_html_()
+        assert found[name].fix in str(found) and "○\u00a0to\u00a0do" in found._repr_html_()
 
 
 def test_angles_that_nobody_said_are_asked_for_and_missing_ones_named() -> None:
