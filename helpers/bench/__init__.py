@@ -28,6 +28,8 @@ hosting_stage    a running Triton with avatars on it, its speed and its memory
 hosting_avatars  adapters of random weights, and the models around them
 hosting_alone    one process without a server, and the shape of Stable Diffusion 2.1
 hosting_chaos    processes killed under load, and what callers heard
+chaos            the bench of the whole course under kills at random
+chaos_course     the course that runs meanwhile
 notebooks        the bench of notebooks: how long each takes
 notebooks_page   the results in docs/instructor.md
 scale            the bench of scale: three sizes, simulated

@@ -45,6 +45,10 @@ BENCHES: Mapping[str, Bench] = {
         about="many avatars on one base beside the design of 2023: swaps, rates, memory, kills",
         module="helpers.bench.hosting",
     ),
+    "chaos": Bench(
+        about="200 random kills over the whole course: jobs lost, told twice, things left behind",
+        module="helpers.bench.chaos",
+    ),
     "experiments": Bench(
         about="steps, prior preservation, subjects in sequence: published shapes with intervals",
         module="helpers.bench.experiments",

@@ -8,12 +8,16 @@ up to ``MOST_BEGINNINGS`` times; what had left its object only says so.
 
 from __future__ import annotations
 
+import sqlite3
 import threading
+import time
 from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from typing import Any
+
+from botocore.exceptions import BotoCoreError, ClientError
 
 from helpers.local.context import Context, split_s3
 from helpers.local.fleet import Instance, log_group
@@ -53,11 +57,17 @@ class AsyncRequest:
     received: datetime = field(default_factory=now)
     number: int = 0
     begun: int = 0
+    _born: float = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        """When it came by a clock that nobody sets: the other one may jump while it waits."""
+        waited = max((now() - self.received).total_seconds(), 0)
+        object.__setattr__(self, "_born", time.monotonic() - waited)
 
     def plain(self) -> dict[str, Any]:
         """For the journal, which holds body, number and beginnings beside it."""
         kept = {**asdict(self), "received": self.received.isoformat()}
-        return {name: kept[name] for name in kept.keys() - {"body", "number", "begun"}}
+        return {name: kept[name] for name in kept.keys() - {"body", "number", "begun", "_born"}}
 
     @classmethod
     def of_kept(cls, job: KeptJob) -> AsyncRequest:
@@ -68,7 +78,7 @@ class AsyncRequest:
     @property
     def waited(self) -> float:
         """Seconds since it came."""
-        return (now() - self.received).total_seconds()
+        return time.monotonic() - self._born
 
     @property
     def expired(self) -> bool:
@@ -169,8 +179,10 @@ class AsyncQueue:
             try:
                 self._journal.begin_job(request.number)
                 self._process(request, instance)
-            except Exception as trouble:  # a queue that stops is worse than a lost object
+            except Exception as trouble:  # no fault of one request may stop the queue
                 print(f"{request.inference_id}: {trouble!r}", flush=True)
+                if not isinstance(trouble, sqlite3.Error):  # else it is taken up when there is room
+                    self._fail(request, f"InternalServerError: {trouble}")
             finally:
                 with self._changed:
                     self._running[instance.id] -= 1
@@ -221,15 +233,16 @@ class AsyncQueue:
         bucket, key = split_s3(request.input_location)
         try:
             found = s3.get_object(Bucket=bucket, Key=key)
-        except s3.exceptions.ClientError as trouble:
-            why = trouble.response["Error"]["Code"]
+            if found["ContentLength"] > MAX_INPUT_BYTES:
+                found["Body"].close()
+                size = f"{found['ContentLength']:,}"
+                raise _Unusable(f"The input has {size} bytes; 1 GB is the limit.")
+            return found["Body"].read()
+        except (ClientError, BotoCoreError) as trouble:  # refused, slow, or cut in the middle
+            why = trouble.response["Error"]["Code"] if isinstance(trouble, ClientError) else trouble
             raise _Unusable(
                 f"Failed to download the input {request.input_location}: {why}."
             ) from None
-        if found["ContentLength"] > MAX_INPUT_BYTES:
-            found["Body"].close()
-            raise _Unusable(f"The input has {found['ContentLength']:,} bytes; 1 GB is the limit.")
-        return found["Body"].read()
 
     def _succeed(self, request: AsyncRequest, answer: Answer) -> None:
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 import traceback
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -14,7 +15,7 @@ from helpers.local.autoscaler import Autoscaler
 from helpers.local.builds import Builds
 from helpers.local.control_plane import ControlPlane
 from helpers.local.data_plane import DataPlane
-from helpers.local.keeper import Keeper
+from helpers.local.keeper import Keeper, no_room
 from helpers.local.pricing import Pricing
 from helpers.local.tagging import answer_tagging
 from helpers.local.wire import (
@@ -85,6 +86,8 @@ class Front:
             return self._data.answer(read_runtime_call(request))
         except Refusal as refusal:
             return answer_refusal(refusal)
+        except sqlite3.Error as trouble:
+            return answer_refusal(Refusal("InsufficientStorage", no_room(trouble), status=507))
         except Exception as trouble:
             traceback.print_exc()
             return answer_refusal(

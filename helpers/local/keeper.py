@@ -21,6 +21,7 @@ from helpers.local.kept_calls import SERVICES, KeptCalls, read_call
 from helpers.local.kept_messages import KeptMessages
 from helpers.local.kept_objects import KeptObjects
 from helpers.local.tagging import answer_create_bucket, creates_bucket
+from helpers.local.wire import Refusal, answer_refusal
 
 Environ = dict[str, Any]
 _READS = ("Get", "List", "Describe", "Batch", "Check")
@@ -104,16 +105,16 @@ def _body(environ: Environ) -> bytes:
 
 
 def _full(service: str, trouble: Exception) -> Response:
-    """507 in words: the disk is full or cannot be written, and the call has not happened."""
-    print(f"{service}: nothing can be kept: {trouble!r}", flush=True)
-    said = f"The local SageMaker cannot write to its disk ({trouble}). Make room and call again."
+    """507 in words: the disk is full or cannot be written, and the call is to be made again."""
+    said = no_room(trouble)
     if service in ("s3", "sns", "monitoring"):
         fault = f"<Code>InsufficientStorage</Code><Message>{escape(said)}</Message>"
         whole = f"<Error>{fault}</Error>"
         if service != "s3":
             whole = f"<ErrorResponse>{whole}</ErrorResponse>"
         return Response(f'<?xml version="1.0"?>{whole}', 507, content_type="application/xml")
-    return Response(
-        f'{{"__type": "InsufficientStorage", "message": "{said}"}}', 507,
-        content_type="application/x-amz-json-1.1",
-    )  # fmt: skip
+    return answer_refusal(Refusal("InsufficientStorage", said, status=507))
+
+
+def no_room(trouble: Exception) -> str:
+    return f"The local SageMaker cannot write to its disk ({trouble}). Make room and call again."

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
+from typing import IO
 from urllib.parse import urlsplit
 
 from helpers.errors import ServiceError
@@ -42,12 +43,20 @@ def start(settings: Settings) -> LocalService:
     Two starts at once give one service. It outlives the process that started it. Raises
     ``ServiceError`` when it does not come up.
     """
-    with starting(settings.state):
+    try:
+        private_folder(settings.state)
+    except OSError as trouble:
+        raise ServiceError(
+            f"the local SageMaker cannot keep anything in {settings.state}",
+            str(trouble),
+            "set AVATAR_STATE to a folder on a disk that can be written",
+        ) from trouble
+    with starting(settings.state) as lock:
         if (found := find(settings)) and _answers(found, settings):
             return found
         remove_state(settings.state)  # of a service that was killed
         statefile.remove_leftovers(settings.state)
-        return _spawn(settings)
+        return _spawn(settings, lock)
 
 
 def stop(settings: Settings) -> bool:
@@ -73,7 +82,7 @@ def remove_leftovers(settings: Settings) -> list[Path]:
         return [] if find(settings) else statefile.remove_leftovers(settings.state)
 
 
-def _spawn(settings: Settings) -> LocalService:
+def _spawn(settings: Settings, lock: IO[str]) -> LocalService:
     log_path = private_folder(settings.state) / "logs" / "service.log"
     log_path.parent.mkdir(exist_ok=True)
     settle = FAST_SETTLE_S if settings.fast else SETTLE_S
@@ -81,13 +90,15 @@ def _spawn(settings: Settings) -> LocalService:
         process = subprocess.Popen(
             [sys.executable, "-m", "helpers.local.service",
              "--state", str(settings.state), "--region", settings.region,
-             "--threads", str(settings.threads), "--settle", str(settle)],
+             "--threads", str(settings.threads), "--settle", str(settle),
+             "--starting", str(lock.fileno())],
             cwd=ROOT,
             env=_plain_environment(),
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
             start_new_session=True,
+            pass_fds=[lock.fileno()],
         )  # fmt: skip
     _until(lambda: find(settings) is not None or process.poll() is not None, START_LIMIT_S)
     if found := find(settings):

@@ -46,8 +46,13 @@ from helpers.local.statefile import (
 )
 
 
-def serve(*, state: Path, region: str, threads: int, settle: float) -> int:
-    """Run until SIGTERM. Returns 1 when another service already runs in this state folder."""
+def serve(
+    *, state: Path, region: str, threads: int, settle: float, starting: int | None = None
+) -> int:
+    """Run until SIGTERM. Returns 1 when another service already runs in this state folder.
+
+    ``starting`` is a file descriptor that is closed once the service can be found.
+    """
     alive = hold_alive(state)
     if alive is None:
         print("another local SageMaker runs in this folder", file=sys.stderr)
@@ -114,6 +119,8 @@ def serve(*, state: Path, region: str, threads: int, settle: float) -> int:
     control.revive()
     autoscaler.start()
     write_state(state, service)
+    if starting is not None:
+        os.close(starting)
     _end_without(state / STATE, server)
     print(f"listening on {service.url}", flush=True)
     try:
@@ -166,6 +173,7 @@ def main() -> None:
     parser.add_argument("--region", required=True)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--settle", type=float, default=1.0)
+    parser.add_argument("--starting", type=int)
     arguments = parser.parse_args()
     sys.exit(
         serve(
@@ -173,6 +181,7 @@ def main() -> None:
             region=arguments.region,
             threads=arguments.threads,
             settle=arguments.settle,
+            starting=arguments.starting,
         )
     )
 

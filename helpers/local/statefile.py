@@ -105,12 +105,16 @@ def hold_alive(folder: Path) -> IO[str] | None:
 
 
 @contextmanager
-def starting(folder: Path) -> Iterator[None]:
-    """One start at a time: the second waits for the first and then finds its service."""
+def starting(folder: Path) -> Iterator[IO[str]]:
+    """One start at a time: the second waits for the first and then finds its service.
+
+    The service inherits the handle and holds the lock until it answers, so that one whose starter
+    was killed is waited for, and found, too.
+    """
     private_folder(folder)
     with open(folder / STARTING, "a") as handle:
         fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
+        yield handle
 
 
 def private_folder(folder: Path) -> Path:
