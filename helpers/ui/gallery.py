@@ -9,6 +9,7 @@ from PIL import Image, ImageDraw
 
 from helpers.hosting.picture import Painted
 from helpers.hosting.provenance import save_picture
+from helpers.ui.alt import described
 from helpers.ui.sheets import INK, PAPER, SOFT, fitted, font_of, wrapped
 
 TILE, GAP, MARGIN, LABEL = 160, 8, 36, 210
@@ -52,7 +53,10 @@ def gallery(
         for x, pictures in ((left, with_adapter[row]), (right, without_adapter[row])):
             for place, picture in enumerate(pictures):
                 poster.paste(fitted(picture, TILE), (x + place * (TILE + GAP), y))
-    return poster
+    told = (
+        f"{title}: the {len(photos)} photos, and for each prompt {seeds} pictures with the adapter"
+    )
+    return described(poster, f"{told} beside as many without", *prompts)
 
 
 def save_poster(poster: Image.Image, path: Path, *, adapters: Iterable[str | None]) -> Path:

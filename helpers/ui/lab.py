@@ -141,12 +141,19 @@ def start(notebook: str) -> Lab:
     """Begin a notebook: read the settings and say where its calls will go."""
     lab = Lab(notebook, Settings.from_environment())
     _prepare_libraries(lab.settings)
+    _describe_pictures()
     where = "the local SageMaker on this machine" if lab.settings.backend == "local" else "AWS"
     pace = ", rehearsal speed" if lab.settings.fast else ""
     print(f"{notebook}: talking to {where} ({lab.settings.region}){pace}")
     with suppress(CourseError):  # whoever has no account is told so by the cell that needs it
         lab._sign("begun")
     return lab
+
+
+def _describe_pictures() -> None:
+    from helpers.ui.alt import install
+
+    install()
 
 
 def _prepare_libraries(settings: Settings) -> None:

@@ -15,6 +15,7 @@ from PIL import ImageDraw, ImageFont
 
 from helpers.photos.photo import Image, Photo
 from helpers.photos.prepare import CUT_BY, PreparedPhoto
+from helpers.ui.alt import described
 
 GAP, MARGIN = 10, 24
 PAPER, INK, SOFT, WELL = (252, 251, 248), (32, 34, 40), (96, 100, 110), (240, 238, 232)
@@ -54,7 +55,8 @@ def contact_sheet(
             sheet.paste(fitted(images[k], tile), (x, y))
             _write(draw, lines[k], (x, y + tile + 5), font)
         y += height + GAP
-    return sheet
+    count = f"{len(images)} pictures" if len(images) > 1 else "a picture"
+    return described(sheet, count, *(captions or ()))
 
 
 def grid(
@@ -95,7 +97,9 @@ def grid(
         for place in range(columns):
             picture = pictures[place] if place < len(pictures) else None
             sheet.paste(fitted(picture, tile), (left + place * (tile + GAP), y))
-    return sheet
+    downwards = f"downwards: {', '.join(row_labels)}" if row_labels else ""
+    across = f"across: {', '.join(column_labels)}" if column_labels else ""
+    return described(sheet, f"{len(rows)} rows of {columns} pictures", downwards, across)
 
 
 def photo_sheet(
@@ -190,7 +194,7 @@ def _pair_sheet(pairs: Sequence[Image], captions: Sequence[str], columns: int, t
         top = MARGIN + legend + k // columns * height
         sheet.paste(pair, (left, top))
         _write(draw, wrapped(caption, font, wide, most=1), (left, top + tile + 5), font)
-    return sheet
+    return described(sheet, "photos, each beside what is cut out of it", *captions)
 
 
 @cache
