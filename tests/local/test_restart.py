@@ -9,6 +9,7 @@ import stat
 import time
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +22,16 @@ from helpers.cloud.images import djl_image
 from helpers.cloud.scaling import scale_with_queue
 from helpers.cloud.session import Cloud, open_cloud
 from helpers.cloud.topics import Topics, create_topics
+from helpers.local.async_queue import AsyncQueue
 from helpers.local.journal import Journal
 from helpers.local.launch import find, stop
+from helpers.local.store import now
+from helpers.s3 import split_uri
 from helpers.settings import Settings
+from tests.cloud.accounts import start_job
 from tests.local.conftest import model_archive
 from tests.local.jobs import send, wait
+from tests.local.planes import own_context
 from tests.local.processes import ended
 
 SLOW_S = 120  # for a busy machine
@@ -53,6 +59,12 @@ def deploy(cloud: Cloud, folder: Path, **named: Any) -> tuple[str, Topics]:
     ).endpoint
     wait_in_service(cloud, name, timeout_s=SLOW_S)
     return name, topics
+
+
+def training(cloud: Cloud) -> dict[str, Any]:
+    sagemaker = cloud.client("sagemaker")
+    (only,) = sagemaker.list_training_jobs()["TrainingJobSummaries"]
+    return sagemaker.describe_training_job(TrainingJobName=only["TrainingJobName"])
 
 
 def read_all(cloud: Cloud, topics: Topics) -> list[str]:
@@ -94,8 +106,12 @@ def killed(folder: Path) -> Iterator[Cloud]:
         send(before, name, do="mark", file=str(folder / "marks"), until=until, job=number)
         for number, until in enumerate([str(folder / "go"), "", "", ""])
     ]
+    script = f"import os, time\nwhile not os.path.exists({str(folder / 'go')!r}): time.sleep(0.05)"
+    start_job(before, before.ledger(), folder, script)
     until = time.monotonic() + SLOW_S
-    while not (folder / "marks").exists() and time.monotonic() < until:
+    while time.monotonic() < until and not (
+        (folder / "marks").exists() and training(before)["SecondaryStatus"] == "Training"
+    ):
         time.sleep(0.02)
     (folder / "jobs.json").write_text(json.dumps([job.to_json() for job in sent]))
     kill(settings)
@@ -124,6 +140,51 @@ def test_what_waited_and_what_ran_is_done_and_told_once(killed: Cloud, folder: P
     keys = killed.client("s3").list_objects_v2(Bucket=killed.bucket, Prefix=killed.prefix)
     failures = [one["Key"] for one in keys["Contents"] if "error" in one["Key"]]
     assert failures == []
+
+
+@pytest.mark.promise(
+    "A training job goes on",
+    fault="kill -9 of the service while it runs",
+    outcome="begun again, from its checkpoints if it has any; Completed",
+)
+def test_a_training_job_is_begun_again_and_completes(killed: Cloud) -> None:
+    until = time.monotonic() + SLOW_S
+    while training(killed)["TrainingJobStatus"] == "InProgress" and time.monotonic() < until:
+        time.sleep(0.1)
+    shown = training(killed)
+    assert shown["TrainingJobStatus"] == "Completed", shown.get("FailureReason")
+    stages = [one["Status"] for one in shown["SecondaryStatusTransitions"]]
+    assert stages.count("Training") == 2 and "Interrupted" in stages
+
+
+@pytest.mark.promise(
+    "A job that ends the service each time does not do so for ever",
+    fault="three ends of the service while a container works on the same job",
+    outcome="it fails and says so; the next one waits its turn",
+)
+def test_a_job_that_was_begun_three_times_fails_and_says_so(cloud: Cloud, tmp_path: Path) -> None:
+    journal = Journal()
+    told = {
+        "endpoint": "e", "inference_id": "one", "input_location": "", "content_type": "a/b",
+        "accept": "", "custom_attributes": "", "timeout_s": 10, "ttl_s": 60,
+        "received": now().isoformat(),
+    }  # fmt: skip
+    for name in ("thrice", "twice"):
+        places = {
+            "output_location": cloud.uri("restart", f"{name}.out"),
+            "failure_location": cloud.uri("restart", f"{name}-error.out"),
+        }
+        number = journal.add_job("e", {**told, **places}, b"{}")
+        for _ in range(3 if name == "thrice" else 2):
+            journal.begin_job(number)
+    with own_context(cloud, tmp_path) as context:
+        queue = AsyncQueue(replace(context, journal=journal), dict)
+        queue.take_up("e")()
+        assert queue.backlog == 1
+    bucket, key = split_uri(cloud.uri("restart", "thrice-error.out"))
+    said = cloud.client("s3").get_object(Bucket=bucket, Key=key)["Body"].read()
+    assert b"ended 3 times" in said
+    assert [job.begun for job in journal.jobs("e")] == [2]
 
 
 @pytest.mark.promise(
