@@ -4,34 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page
 
 from helpers.launcher.machine import chromium
 from helpers.local.launch import stop
-from helpers.settings import ROOT, Settings
-from tests.browser.jupyter import Notebook, browser, jupyter_lab
-from tests.hosting.conftest import make_adapter
-
-__all__ = ["make_adapter"]
-
-SHOTS = ROOT / "outputs" / "browser"
-
-
-@dataclass
-class Desk:
-    """``settings`` of the kernels, the browser's ``page``, and where screenshots go."""
-
-    settings: Settings
-    page: Page
-    address: str
-    shots: Path = SHOTS
-
-    def open(self, name: str) -> Notebook:
-        return Notebook.open(self.page, self.address, name)
+from helpers.settings import Settings
+from tests.browser.jupyter import Desk, browser, jupyter_lab
 
 
 @pytest.fixture(scope="session")

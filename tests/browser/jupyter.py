@@ -21,9 +21,10 @@ from pathlib import Path
 from playwright.sync_api import Locator, Page, expect, sync_playwright
 
 from helpers.launcher.commands import UPLOADS
-from helpers.settings import ROOT
+from helpers.settings import ROOT, Settings
 
 WAIT_S = 300
+SHOTS = ROOT / "outputs" / "browser"
 _QUIET = {
     "notebook-extension/tracker": {"windowingMode": "none", "recordTiming": False},
     "apputils-extension/notification": {"fetchNews": "false", "checkForUpdates": False},
@@ -58,7 +59,7 @@ def jupyter_lab(folder: Path, settings: Mapping[str, str]) -> Iterator[str]:
                  "JUPYTER_PREFER_ENV_PATH": "1", "OMP_NUM_THREADS": "1"},
         )  # fmt: skip
         try:
-            yield f"{_address(folder, server)}lab/tree/{{}}?token={token}"
+            yield f"{_address(folder, server)}lab/tree/{{}}?token={token}&reset"
         finally:
             server.terminate()
             try:
@@ -105,14 +106,20 @@ class Notebook:
     def open(cls, page: Page, address: str, name: str) -> Notebook:
         """Open it and wait until its kernel answers."""
         page.goto(address.format(name))
-        expect(page.locator(".jp-Notebook .jp-Cell").first).to_be_visible(timeout=WAIT_S * 1000)
-        idle = page.locator('.jp-Notebook-ExecutionIndicator[data-status="idle"]')
+        one = cls(page)
+        expect(one.panel.locator(".jp-Cell").first).to_be_visible(timeout=WAIT_S * 1000)
+        idle = one.panel.locator('.jp-Notebook-ExecutionIndicator[data-status="idle"]')
         expect(idle.first).to_be_visible(timeout=WAIT_S * 1000)
-        return cls(page)
+        return one
+
+    @property
+    def panel(self) -> Locator:
+        """The notebook in sight; JupyterLab keeps others open behind it."""
+        return self.page.locator(".jp-NotebookPanel:not(.lm-mod-hidden)")
 
     def cell(self, words: str) -> Locator:
         """The first code cell that holds these words."""
-        return self.page.locator(".jp-CodeCell", has=self.page.locator(
+        return self.panel.locator(".jp-CodeCell", has=self.page.locator(
             ".cm-content", has_text=words)).first  # fmt: skip
 
     def run(self, *words: str, wait_s: float = WAIT_S) -> Locator:
@@ -123,21 +130,6 @@ class Notebook:
             self.page.keyboard.press("Shift+Enter")
             self.finished(cell, wait_s=wait_s)
         return self.cell(words[-1])
-
-    def run_from(self, words: str, *, wait_s: float) -> None:
-        """*Run Selected Cell and All Below*, from the cell with these words."""
-        self.cell(words).locator(".cm-content").first.click()
-        self.page.get_by_role("menuitem", name="Run", exact=True).click()
-        self.page.get_by_role("menuitem", name="Run Selected Cell and All Below").click()
-        self._numbered(self.page.locator(".jp-CodeCell").last, wait_s)
-        self.no_error()
-
-    def run_all(self, *, wait_s: float) -> None:
-        """*Run All Cells*."""
-        self.page.get_by_role("menuitem", name="Run", exact=True).click()
-        self.page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
-        self._numbered(self.page.locator(".jp-CodeCell").last, wait_s)
-        self.no_error()
 
     def finished(self, cell: Locator, *, wait_s: float = WAIT_S) -> None:
         self._numbered(cell, wait_s)
@@ -154,7 +146,7 @@ class Notebook:
 
     def no_error(self) -> None:
         """Raise with what a cell says if one has failed."""
-        wrong = self.page.locator('[data-mime-type="application/vnd.jupyter.error"]')
+        wrong = self.panel.locator('[data-mime-type="application/vnd.jupyter.error"]')
         assert wrong.count() == 0, wrong.first.text_content()
 
     def shot(self, path: Path, element: Locator) -> Path:
@@ -163,3 +155,16 @@ class Notebook:
         element.evaluate("one => one.scrollIntoView({block: 'end'})")
         self.page.screenshot(path=path)
         return path
+
+
+@dataclass
+class Desk:
+    """``settings`` of the kernels, the browser's ``page``, and where screenshots go."""
+
+    settings: Settings
+    page: Page
+    address: str
+    shots: Path = SHOTS
+
+    def open(self, name: str) -> Notebook:
+        return Notebook.open(self.page, self.address, name)

@@ -1,4 +1,4 @@
-"""Notebook 02 in a browser: a consent, two photos, the gallery, and a box put right by hand."""
+"""Notebook 02 in a browser: a consent, photos, the gallery, and a box put right by hand."""
 
 from __future__ import annotations
 
@@ -7,24 +7,19 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
-from playwright.sync_api import Locator, expect
+from playwright.sync_api import expect
 
 from helpers.photos.consent import require_consent
 from helpers.photos.load import load_folder
 from helpers.settings import ROOT
-from tests.browser.conftest import Desk
+from tests.browser.journey import agree, upload
+from tests.browser.jupyter import WAIT_S, Desk
 from tests.photos.pictures import coffee
 
+expect.set_options(timeout=WAIT_S * 1000)
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 SUBJECTS = ROOT / "data" / "subjects"
-
-
-def upload(button: Locator, *photos: Path) -> None:
-    with button.page.expect_file_chooser() as chosen:
-        button.click()
-    assert chosen.value.element.evaluate("input => input.accept") == "image/*", "a phone's camera"
-    chosen.value.set_files(photos)
 
 
 def test_two_photos_are_uploaded_looked_at_and_one_is_framed(desk: Desk, tmp_path: Path) -> None:
@@ -39,19 +34,15 @@ def test_two_photos_are_uploaded_looked_at_and_one_is_framed(desk: Desk, tmp_pat
     form = notebook.run('start("02', "guided_capture").locator(".jp-OutputArea-output")
     button = form.get_by_role("button", name="Add photos")
     expect(button).to_be_disabled()
-    form.get_by_label("who agrees").fill("Ada")
-    form.get_by_label("for days").fill("7")
-    form.get_by_label("for days").press("Tab")
-    form.get_by_text("an adult: myself").click()
-    form.get_by_role("button", name="Record consent").click()
+    agree(form, "Ada")
     expect(button).to_be_enabled()
     consent = require_consent(desk.settings, "me")
     assert consent.given_by == "Ada" and consent.purpose == "an avatar in this course"
 
     pictures = form.locator("figure img")
-    upload(button, SUBJECTS / "astronaut" / "instance" / "astronaut_01.jpg")
+    upload(form, SUBJECTS / "astronaut" / "instance" / "astronaut_01.jpg")
     expect(pictures).to_have_count(1)
-    upload(button, cup, large)
+    upload(form, cup, large)
     expect(pictures).to_have_count(3)
     assert "front, neutral; cut by its face" in (pictures.first.get_attribute("alt") or "")
     expect(form.locator("table")).to_contain_text("3 of 10 to 12")
@@ -65,7 +56,7 @@ def test_two_photos_are_uploaded_looked_at_and_one_is_framed(desk: Desk, tmp_pat
     expect(form.locator("figure", has_text="a-cup.jpg")).to_contain_text("cut by a given box")
     notebook.shot(desk.shots / "02_form.png", form.first)
 
-    notebook.run("form.capture.save()")
+    notebook.run("form.capture.save()", "lab.keep(photos")
     saved = load_folder(desk.settings.outputs / "photos" / "me" / "photos")
     assert [photo.name for photo in saved] == ["a-cup.jpg", "astronaut_01.jpg", "large.jpg"]
     (framed,) = [photo for photo in saved if photo.box]
