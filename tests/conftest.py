@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from helpers.bases import BaseModel, open_base
@@ -13,6 +14,10 @@ from helpers.cloud.session import Cloud, open_cloud
 from helpers.local.launch import stop
 from helpers.settings import ROOT, Settings
 from tests.random_base import write_random_base
+
+# On two busy cores any example may take long: how long is nothing that these tests claim.
+hypothesis.settings.register_profile("course", deadline=None)
+hypothesis.settings.load_profile("course")
 
 
 @pytest.fixture(scope="session")

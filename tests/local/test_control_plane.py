@@ -11,6 +11,7 @@ import pytest
 from botocore.exceptions import ClientError
 from hypothesis import given
 from hypothesis import strategies as st
+from werkzeug.datastructures import Headers
 from werkzeug.test import EnvironBuilder
 from werkzeug.wrappers import Request
 
@@ -338,7 +339,7 @@ def test_properties_files_are_read_back(values: dict[str, str]) -> None:
 
 @pytest.mark.parametrize("body", [b"{", b"[" * 100_000, b"[]", b"\xff", b"5"])
 def test_a_body_that_is_no_object_is_refused_in_awss_words(body: bytes) -> None:
-    headers = {"X-Amz-Target": "SageMaker.CreateModel"}
+    headers = Headers([("X-Amz-Target", "SageMaker.CreateModel")])
     asked = Request(EnvironBuilder(method="POST", headers=headers, data=body).get_environ())
     with pytest.raises(Refusal, match="SerializationException"):
         read_control_call(asked)
