@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import io
 from html import escape
+from typing import Any
 
 from PIL import Image as PillowImage
 
@@ -39,7 +40,7 @@ def install() -> bool:
     """Show described pictures with their words from now on; whether this is a notebook at all."""
     from IPython.core.getipython import get_ipython
 
-    shell = get_ipython()
+    shell: Any = get_ipython()
     if shell is None:
         return False
     shell.display_formatter.formatters["text/html"].for_type(PillowImage.Image, as_html)

@@ -30,10 +30,9 @@ def test_every_sheet_is_described_by_its_own_captions() -> None:
 
 
 def test_a_notebook_shows_the_words_and_leaves_other_pictures_alone(monkeypatch: Any) -> None:
-    shell = InteractiveShell()
+    shell: Any = InteractiveShell()
     monkeypatch.setattr("IPython.core.getipython.get_ipython", lambda: shell)
     assert alt.install()
-    assert shell.display_formatter is not None
     shown, _ = shell.display_formatter.format(contact_sheet([tile()], ['"<b>"'], tile=32))
     assert shown["text/html"].startswith('<img alt="a picture; &quot;&lt;b&gt;&quot;"')
     plain, _ = shell.display_formatter.format(tile())
