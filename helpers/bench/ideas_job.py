@@ -41,6 +41,7 @@ def run(given: Mapping[str, Any]) -> dict[str, Any]:
     from helpers.tuning.painting import painting_pipeline
     from helpers.tuning.priors import class_images
     from helpers.tuning.trainable import restore_base
+    from helpers.tuning.weighting import EVEN
 
     torch.set_num_threads(len(given["cores"]))
     base, judge = open_base(Path(given["base"])), open_judge(Path(given["judge"]))
@@ -59,7 +60,9 @@ def run(given: Mapping[str, Any]) -> dict[str, Any]:
     for arm in TRAINED:
         objective = _objective(arm, networks, config, masks, lambda: load_networks(base))
         average = Averaged(networks) if arm == PLAIN else None
-        steps = train(networks, config, photos, bank, objective=objective)
+        # The course's own weighting of noise is what min-SNR alone would replace.
+        asked = config.replace(loss_weighting=EVEN) if arm == "min-snr" else config
+        steps = train(networks, asked, photos, bank, objective=objective)
         found[arm], spent = _trained(steps, average)
         found[arm] |= judged()
         if average:

@@ -28,13 +28,12 @@ from helpers.tuning.loop import Step
 from helpers.tuning.networks import Networks
 from helpers.tuning.precision import Precision
 from helpers.tuning.subjects import crops_of, put_aside
+from helpers.tuning.weighting import min_snr
 
 NOISES = 16
 """Questions about each class image, the same in every pass through them."""
 BEHIND = 0.1
 """What the background counts beside the subject (OneTrainer's default)."""
-CAP = 5.0
-"""The gamma of min-SNR (Hang et al. 2023, arXiv 2303.09556)."""
 DECAY = 0.99
 """Of the moving average: about the last hundred steps count."""
 
@@ -120,7 +119,7 @@ class Masked:
 
 
 class MinSnr:
-    """Each row counts by its noise: min(SNR, ``CAP``) / SNR, or / (SNR + 1) for v-prediction.
+    """Each row counts by its noise: ``min_snr``, in the place of ``loss_weighting``.
 
     The class rows as well: scripts that weigh the subject's alone leave the class term by far the
     stronger one.
@@ -128,9 +127,8 @@ class MinSnr:
 
     def __init__(self, networks: Networks) -> None:
         kept = networks.noise.alphas_cumprod
-        snr = kept / (1 - kept)
-        below = snr + 1 if networks.noise.config.prediction_type == "v_prediction" else snr
-        self.weights = (snr.clamp(max=CAP) / below).to(networks.device)
+        of_noise = networks.noise.config.prediction_type != "v_prediction"
+        self.weights = (min_snr(kept) * (1 if of_noise else kept)).to(networks.device)
 
     def __call__(
         self, networks: Networks, precision: Precision, batch: Batch, text: torch.Tensor

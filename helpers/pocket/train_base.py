@@ -13,6 +13,7 @@ from diffusers.models.attention_processor import AttnProcessor
 from helpers.pocket.checkpoint import load_state, save_state
 from helpers.pocket.model import build_scheduler
 from helpers.pocket.train_vae import cosine
+from helpers.tuning.weighting import as_v
 
 if TYPE_CHECKING:
     from diffusers import UNet2DConditionModel
@@ -20,28 +21,14 @@ if TYPE_CHECKING:
 
 CAPTION_DROP = 0.1
 """Share of captions left empty: guidance needs an unconditional prediction to compare with."""
-SNR_CAP = 5.0
-NOISY_SHARE, NOISY_FROM, NOISY_WEIGHT = 0.5, 600, 40.0
-"""Half of each batch comes from the noisiest part of the schedule and weighs up to forty times as
-much there. The colour of a thing is a faint tint of the whole, seen through all but the heaviest
-noise: only there have words something to add, and there the plain loss is a hundredth of what it is
-elsewhere. Drawn and weighed evenly, 250,000 pictures did not teach the base a single colour word:
-a caption with another colour changed its loss by less than one part in a hundred."""
+NOISY_SHARE, NOISY_FROM = 0.5, 600
+"""Half of each batch comes from the noisiest part of the schedule, where ``as_v`` weighs it up. The
+colour of a thing is a faint tint of the whole, seen through all but the heaviest noise: only there
+have words something to add, and there the plain loss is a hundredth of what it is elsewhere. Drawn
+and weighed evenly, 250,000 pictures did not teach the base a single colour word: a caption with
+another colour changed its loss by less than one part in a hundred."""
 TEXT_RATE = 0.1
 """The text encoder's share of the learning rate: it can read already, and shall not forget it."""
-
-
-def snr_weights(alphas_cumprod: torch.Tensor, cap: float = SNR_CAP) -> torch.Tensor:
-    """Min-SNR weight of each timestep for epsilon prediction: min(SNR, cap) / SNR (2303.09556)."""
-    snr = alphas_cumprod / (1 - alphas_cumprod)
-    return torch.minimum(snr, torch.full_like(snr, cap)) / snr
-
-
-def noise_weights(alphas_cumprod: torch.Tensor) -> torch.Tensor:
-    """``snr_weights``, times 1 + 1/SNR, at most ``NOISY_WEIGHT``: the loss of predicting v
-    (2202.00512), written for predicted noise."""
-    snr = alphas_cumprod / (1 - alphas_cumprod)
-    return snr_weights(alphas_cumprod) * (1 + 1 / snr).clamp(max=NOISY_WEIGHT)
 
 
 def timesteps(batch: int, rng: np.random.Generator) -> torch.Tensor:
@@ -85,7 +72,7 @@ def train_base(
     start = load_state(checkpoint, modules=modules, optimizer=optimizer, average=average)
 
     alphas = build_scheduler().alphas_cumprod
-    importance = noise_weights(alphas)
+    importance = as_v(alphas)
     ids = torch.tensor(
         [[tokenizer(c, padding="max_length", truncation=True).input_ids for c in four]
          for four in captions], dtype=torch.int32,

@@ -13,6 +13,7 @@ from helpers.errors import ConfigError, fit_to_print
 from helpers.tuning.checks import check_value, shown
 from helpers.tuning.presets import AWS_2023, COURSE, RECIPES, recipe_values, step_budget
 from helpers.tuning.prompts import prompt_warnings
+from helpers.tuning.weighting import EVEN, WEIGHTINGS
 
 _NO_BIASES = "An adapter for plain diffusers holds no biases"
 
@@ -76,6 +77,7 @@ class FineTuneConfig:
     ``heldout_every``             steps between two measurements on them
     ``patience``                  measurements without a better one after which the training stops;
                                   the best adapter is then kept. 0: to the end, and the last is kept
+    ``loss_weighting``            what errors count: ``even``, or ``v``: more the heavier the noise
     ``adam_*``, ``max_grad_norm`` the optimizer's own, and the length to which gradients are cut
     """
 
@@ -127,6 +129,10 @@ class FineTuneConfig:
     heldout_images: int = _number(0, 0, 64)
     heldout_every: int = _number(50, 1, 20_000)
     patience: int = _number(0, 0, 1000)
+    loss_weighting: str = field(
+        default=EVEN,
+        metadata={"choices": WEIGHTINGS, "why": "Noise levels count alike or not", "later": True},
+    )
     adam_beta1: float = _later(0.9, 0, 1, open="]")
     adam_beta2: float = _later(0.999, 0, 1, open="]")
     adam_weight_decay: float = _later(1e-2, 0, 1)

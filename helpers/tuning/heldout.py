@@ -19,6 +19,7 @@ from helpers.tuning.config import FineTuneConfig
 from helpers.tuning.diffusion import prediction_errors
 from helpers.tuning.networks import Networks, encode_pictures
 from helpers.tuning.precision import Precision
+from helpers.tuning.weighting import loss_weights
 
 LEVELS = 8
 """Noise levels for each photo, in the middle of as many equal parts of the schedule."""
@@ -38,14 +39,14 @@ class HeldOut:
         precision: Precision,
         embed: PromptEmbedder,
         photos: Sequence[tuple[Image.Image, int]],
-        side: int,
+        config: FineTuneConfig,
     ) -> None:
         self._networks, self._precision, self._embed = networks, precision, embed
         self._prompts = [number for _, number in photos for _ in range(LEVELS)]
         if not photos:
             return
         # The mean, without the encoder's spread: one noise fewer.
-        encoded = encode_pictures(networks, [image for image, _ in photos], side)
+        encoded = encode_pictures(networks, [image for image, _ in photos], config.resolution)
         self._latents = encoded.mean.repeat_interleave(LEVELS, dim=0)
         generator = torch.Generator().manual_seed(_SEED)
         shape, device = self._latents.shape, networks.device
@@ -53,13 +54,15 @@ class HeldOut:
         levels = networks.noise.config.num_train_timesteps
         grid = [(2 * place + 1) * levels // (2 * LEVELS) for place in range(LEVELS)]
         self._times = torch.tensor(grid * len(photos)).to(device)
+        self._weights = loss_weights(networks.noise, config.loss_weighting).to(device)
 
     def __bool__(self) -> bool:
         return bool(self._prompts)
 
     @torch.no_grad()
     def loss(self) -> float:
-        """The mean error over the grid, with dropout off. The same weights give the same number."""
+        """The mean error over the grid, weighted as the training's, with dropout off. The same
+        adapter gives the same number."""
         trained = [
             network
             for network in (self._networks.unet, self._networks.text_encoder)
@@ -72,16 +75,16 @@ class HeldOut:
             rows = slice(start, start + _ROWS)
             with self._precision.autocast():
                 text = self._embed(self._prompts[rows])
-            errors.append(
-                prediction_errors(
-                    self._networks,
-                    self._precision,
-                    self._latents[rows],
-                    self._noise[rows],
-                    self._times[rows],
-                    text,
-                )
+            times = self._times[rows]
+            found = prediction_errors(
+                self._networks,
+                self._precision,
+                self._latents[rows],
+                self._noise[rows],
+                times,
+                text,
             )
+            errors.append(found * self._weights[times])
         for network in trained:
             network.train()
         return torch.cat(errors).mean().item()

@@ -42,6 +42,7 @@ from helpers.tuning.precision import (
 )
 from helpers.tuning.subjects import Subject, all_subjects, put_aside
 from helpers.tuning.trainable import make_trainable
+from helpers.tuning.weighting import loss_weights
 
 Objective = Callable[[Networks, Precision, Batch, torch.Tensor], torch.Tensor]
 """What is asked of a batch with its prompts as embeddings: one error a row, ``(rows,)``."""
@@ -109,7 +110,7 @@ def train(
         )
         precision = choose_precision(config, networks.device)
         aside = [(image, number) for number, (_, held) in enumerate(split) for image in held]
-        held_out = HeldOut(networks, precision, batches.embed, aside, config.resolution)
+        held_out = HeldOut(networks, precision, batches.embed, aside, config)
     rates = [group["lr"] for group in groups]
     state = State(
         parameters=[parameter for group in groups for parameter in group["params"]],
@@ -207,7 +208,8 @@ def batch_losses(
     with dropout_from((config.seed << 24) + draw, networks.device):
         with precision.autocast():
             text = batches.embed(batch.prompts)
-        errors = objective(networks, precision, batch, text)
+        weights = loss_weights(networks.noise, config.loss_weighting).to(networks.device)
+        errors = objective(networks, precision, batch, text) * weights[batch.times]
     return errors.view(len(batches), config.batch_size).mean(dim=1)
 
 
