@@ -39,9 +39,9 @@ def run(given: Mapping[str, Any]) -> dict[str, Any]:
     from helpers.tuning.loop import train
     from helpers.tuning.networks import load_networks
     from helpers.tuning.painting import painting_pipeline
+    from helpers.tuning.presets import EVEN
     from helpers.tuning.priors import class_images
     from helpers.tuning.trainable import restore_base
-    from helpers.tuning.weighting import EVEN
 
     torch.set_num_threads(len(given["cores"]))
     base, judge = open_base(Path(given["base"])), open_judge(Path(given["judge"]))

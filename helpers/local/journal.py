@@ -3,7 +3,8 @@
 ``things`` are plain values by kind and name: models, endpoints, jobs, tags, what moto was told.
 ``jobs`` are asynchronous invocations that have not ended, in the order in which they came.
 
-A change is complete or it did not happen, also after ``kill -9``. SQLite's write-ahead log is left
+A change is complete or it did not happen, also after ``kill -9``. What was deleted is gone from the
+disk as well: somebody may have asked for that. SQLite's write-ahead log is left
 to the system to put on the disk: after a power failure the last moments may be missing, the rest
 is whole.
 """
@@ -47,7 +48,7 @@ class Journal:
 
     def __init__(self, file: Path | None = None) -> None:
         self._lock = threading.RLock()
-        self._depth, self._closed = 0, False
+        self._depth, self._closed, self._deleted = 0, False, False
         self._base = self._open(file)
 
     def _open(self, file: Path | None) -> sqlite3.Connection:
@@ -86,6 +87,9 @@ class Journal:
                 if outermost and not self._closed:
                     try:
                         self._base.execute("COMMIT")
+                        if self._deleted:  # the log still holds what was there before
+                            self._base.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+                            self._deleted = False
                     except sqlite3.Error:  # the disk is full
                         if self._base.in_transaction:
                             self._base.execute("ROLLBACK")
@@ -171,6 +175,7 @@ class Journal:
         with self.change():
             if self._closed:
                 return 0
+            self._deleted |= words.startswith("DELETE")
             return self._base.execute(words, values).lastrowid or 0
 
 
@@ -179,5 +184,6 @@ def _connect(file: Path) -> sqlite3.Connection:
     base.execute("PRAGMA journal_mode = WAL")
     base.execute("PRAGMA synchronous = NORMAL")
     base.execute("PRAGMA auto_vacuum = INCREMENTAL")
+    base.execute("PRAGMA secure_delete = ON")
     base.executescript(_TABLES)
     return base

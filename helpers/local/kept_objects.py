@@ -50,6 +50,7 @@ class KeptObjects:
     def __init__(self, journal: Journal, folder: Path) -> None:
         self._journal, self._folder = journal, folder
         self._lock = threading.Lock()
+        self._older: dict[str, set[Path]] = {}  # bodies that may be an earlier version's
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
 
     def look(self, bucket: str, key: str) -> None:
@@ -65,6 +66,8 @@ class KeptObjects:
                 held, _, key = name.partition("/")
                 if held == bucket and self._found(bucket, key) is None:
                     self._look(bucket, key)
+            for name in [name for name in self._older if name.partition("/")[0] == bucket]:
+                self._let_go(name)
 
     def put_back(self) -> None:
         """Fill the buckets, which are there again; files that belong to nothing are removed."""
@@ -97,7 +100,21 @@ class KeptObjects:
                 self._put_back(bucket, key, before)
             raise
         if before and (kept is None or before["file"] != kept.name):
-            (self._folder / before["file"]).unlink(missing_ok=True)
+            self._older.setdefault(name, set()).add(self._folder / before["file"])
+        self._let_go(name)
+
+    def _let_go(self, name: str) -> None:
+        """Remove the bodies that no version of an object holds any more."""
+        bucket, _, key = name.partition("/")
+        held = _buckets().get(bucket)
+        versions = (held.keys.getlist(key, None) or []) if held else []
+        bodies = [getattr(version, "_value_buffer", None) for version in versions]
+        used = {body.path for body in bodies if isinstance(body, _OnDisk)}
+        for path in self._older.pop(name, set()):
+            if path in used:
+                self._older.setdefault(name, set()).add(path)
+            else:
+                path.unlink(missing_ok=True)
 
     def _found(self, bucket: str, key: str) -> Any:
         """moto's object; ``None`` if there is none, or a deletion in its place."""

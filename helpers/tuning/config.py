@@ -11,9 +11,16 @@ from helpers.bases import REGISTRY, BaseModel
 from helpers.bases.registry import ORIGINAL
 from helpers.errors import ConfigError, fit_to_print
 from helpers.tuning.checks import check_value, shown
-from helpers.tuning.presets import AWS_2023, COURSE, RECIPES, recipe_values, step_budget
+from helpers.tuning.presets import (
+    AWS_2023,
+    COURSE,
+    EVEN,
+    RECIPES,
+    WEIGHTINGS,
+    recipe_values,
+    step_budget,
+)
 from helpers.tuning.prompts import prompt_warnings
-from helpers.tuning.weighting import EVEN, WEIGHTINGS
 
 _NO_BIASES = "An adapter for plain diffusers holds no biases"
 

@@ -21,6 +21,9 @@ from helpers.bases import REGISTRY
 AWS_2023 = "aws-2023"
 COURSE = "course"
 RECIPES = (AWS_2023, COURSE)
+EVEN, AS_V = "even", "v"
+WEIGHTINGS = (EVEN, AS_V)
+"""What errors count, by their noise: ``helpers.tuning.weighting``."""
 
 LEAST_STEPS = 200
 """Fewer steps than this teach no subject, however few its photos."""

@@ -11,8 +11,8 @@ from typing import Any
 
 import torch
 
-EVEN, AS_V = "even", "v"
-WEIGHTINGS = (EVEN, AS_V)
+from helpers.tuning.presets import EVEN
+
 CAP = 5.0
 """The gamma of min-SNR."""
 MOST = 40.0

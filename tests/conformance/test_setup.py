@@ -138,7 +138,7 @@ def test_packages_beside_the_base_are_the_ones_it_uses(
     (version / "helpers" / "hosting" / "base.py").write_text(
         "error_text = str\n"
         "class AvatarBase:\n"
-        "    def __init__(self, folder, adapter_root): pass\n"
+        "    def __init__(self, folder, adapter_root, safety): pass\n"
         "    def answer_all(self, asked): return []\n"
         "    def describe(self):\n"
         "        import carried\n"

@@ -15,7 +15,8 @@ from helpers.tuning.config import FineTuneConfig
 from helpers.tuning.diffusion import target_of
 from helpers.tuning.loop import train
 from helpers.tuning.networks import load_networks
-from helpers.tuning.weighting import AS_V, EVEN, MOST, WEIGHTINGS, as_v, loss_weights, min_snr
+from helpers.tuning.presets import AS_V, EVEN, WEIGHTINGS
+from helpers.tuning.weighting import MOST, as_v, loss_weights, min_snr
 
 Make = Callable[..., FineTuneConfig]
 
