@@ -12,7 +12,7 @@ from typing import Any
 from helpers.bench.experiments import Plan
 from helpers.bench.experiments_advice import ADVICE
 from helpers.bench.experiments_shapes import CURVES, shapes
-from helpers.bench.page import fill, markdown
+from helpers.bench.page import fill_file, markdown
 from helpers.bench.report import Report, shown
 from helpers.settings import ROOT
 
@@ -34,17 +34,16 @@ Rows = Mapping[str, Mapping[str, Any]]
 
 def write_page(report: Report, path: Path = PAGE) -> None:
     """Fill the page's section. Raises ``ValueError`` if it has none."""
-    text = path.read_text(encoding="utf-8")
-    path.write_text(fill(text, "experiments", section(report)), encoding="utf-8")
+    fill_file(path, "experiments", section(report))
 
 
 def section(report: Report) -> str:
     """Machine and time, published shapes, the six recommendations, curves, matrices, controls."""
     rows = {row["name"]: row for row in report.results}
-    machine = ", ".join(f"{name} {value}" for name, value in report.machine.items())
     hours = sum(rows[f"time.{what}"]["value"] for what in ("training", "painting"))
     parts = [
-        f"Measured on {report.date[:10]} ({machine}). {rows['cells']['value']:.0f} cells took "
+        f"Measured on {report.date[:10]} ({report.machine_in_words}). "
+        f"{rows['cells']['value']:.0f} cells took "
         f"{hours:.1f} core hours of training and painting; the last run of the bench, which may "
         f"have found some of them finished, took {report.seconds / 60:.0f} minutes.\n",
         f"### Published shapes\n\n{_shapes(rows)}",

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from helpers.bench.ideas_job import ARMS, AVERAGED, PLAIN
-from helpers.bench.page import PAGE, fill, markdown
+from helpers.bench.page import PAGE, fill_file, markdown
 from helpers.bench.report import Report
 
 __all__ = ["PAGE", "TITLES", "write_page"]
@@ -22,13 +22,11 @@ TITLES: Mapping[str, str] = {
 
 def write_page(report: Report, path: Path = PAGE) -> None:
     """Fill the table of the section "Ideas tried"."""
-    text = path.read_text(encoding="utf-8")
-    path.write_text(fill(text, "ideas", _section(report)), encoding="utf-8")
+    fill_file(path, "ideas", _section(report))
 
 
 def _section(report: Report) -> str:
     rows = {row["name"]: row for row in report.results}
-    machine = ", ".join(f"{name} {value}" for name, value in report.machine.items())
     plain = {name: rows[f"{PLAIN}.{name}"]["value"] for name in ("identity", "prompt", "step")}
     start = f"{ARMS[1]}.identity."
     names = [name.removeprefix(start) for name in rows if name.startswith(start)]
@@ -44,7 +42,8 @@ def _section(report: Report) -> str:
     ]
     head = ("idea", *(f"{score}, {who}" for score, who in columns), "step", "verdict")
     return (
-        f"Measured on {report.date[:10]} in {report.seconds:.0f} s ({machine}). Without any idea "
+        f"Measured on {report.date[:10]} in {report.seconds:.0f} s "
+        f"({report.machine_in_words}). Without any idea "
         f"identity is {plain['identity']:.3f}, the prompt score {plain['prompt']:.3f}, a step "
         f"{plain['step']:.2f} s of one core.\n\n{markdown(head, table)}"
     )

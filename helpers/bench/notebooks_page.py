@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from helpers.bench.page import fill, markdown
+from helpers.bench.page import fill_file, markdown
 from helpers.bench.report import Report
 from helpers.settings import ROOT
 
@@ -18,8 +18,7 @@ PAGE = ROOT / "docs" / "instructor.md"
 
 def write_page(report: Report, path: Path = PAGE) -> None:
     """Fill the page's section. Raises ``ValueError`` if it is missing."""
-    text = path.read_text(encoding="utf-8")
-    path.write_text(fill(text, "notebooks", section(report)), encoding="utf-8")
+    fill_file(path, "notebooks", section(report))
 
 
 def section(report: Report) -> str:
@@ -37,10 +36,9 @@ def section(report: Report) -> str:
     ]
     known = [rows[f"{row[0]}.minutes"]["value"] for row in found]
     total = sum(value for value in known if value is not None)
-    machine = ", ".join(f"{name} {value}" for name, value in report.machine.items())
     head = ("notebook", "measured", "its first cell says", "longest cell", "which begins")
     return (
-        f"Measured on {report.date[:10]} ({machine}).\n\n{markdown(head, found)}\n"
+        f"Measured on {report.date[:10]} ({report.machine_in_words}).\n\n{markdown(head, found)}\n"
         f"{total:.0f} minutes for the {sum(value is not None for value in known)} that were "
         "measured.\n"
     )

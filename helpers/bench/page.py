@@ -52,15 +52,21 @@ def fill(page: str, name: str, content: str) -> str:
     return new
 
 
+def fill_file(path: Path, name: str, content: str) -> None:
+    """``fill`` for a page on the disk."""
+    text = path.read_text(encoding="utf-8")
+    path.write_text(fill(text, name, content), encoding="utf-8")
+
+
 def results_section(report: Report) -> str:
     """Every row of a report, after the machine and the date."""
-    machine = ", ".join(f"{name} {value}" for name, value in report.machine.items())
     rows = [
         (f"`{row['name']}`", shown(row), spread_shown(row), row["goal"] or "", _holds(row))
         for row in report.results
     ]
-    return f"Measured on {report.date[:10]} in {report.seconds:.0f} s ({machine}).\n\n" + markdown(
-        ("what", "value", "spread", "goal", "holds"), rows
+    return (
+        f"Measured on {report.date[:10]} in {report.seconds:.0f} s ({report.machine_in_words}).\n\n"
+        + markdown(("what", "value", "spread", "goal", "holds"), rows)
     )
 
 

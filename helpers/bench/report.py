@@ -97,6 +97,11 @@ class Report:
         """The rows whose goal does not hold."""
         return [row["name"] for row in self.results if row["holds"] is False]
 
+    @property
+    def machine_in_words(self) -> str:
+        """The machine as a page names it."""
+        return ", ".join(f"{name} {value}" for name, value in self.machine.items())
+
     def write(self, folder: Path) -> Path:
         """Write ``<bench>.json`` to ``folder``; a quick run's has ``_quick`` in its name.
 
