@@ -18,7 +18,7 @@ from helpers.strict_json import parse
 
 CONTENT_TYPE = "application/octet-stream"
 ASK_AGAIN_S = 2
-NOT_UP = ("not healthy", "is not ready", "is not found")
+NOT_UP = ("not healthy", "is not ready", "is not found", "no available versions")
 """What Triton says of a model whose process ended, or that is being loaded again."""
 SHARED_MEMORY_FULL = (
     "Unable to initialize shared memory key",

@@ -99,6 +99,25 @@ def test_a_base_that_dies_after_the_set_up_comes_back(bare: Bare) -> None:
     assert bare.client.set_up() == {"base": "echo"}
 
 
+@pytest.mark.promise(
+    "A stub that dies between unloading and loading the base leaves that to the next",
+    fault="a reload of the base that was begun and never ended",
+    outcome="the base is loaded; a base that was never there is left alone",
+)
+@pytest.mark.parametrize("bare", ["triton"], indirect=True)
+def test_only_a_reload_that_was_begun_is_ended_by_the_next_stub(
+    bare: Bare, echo_repository: Path, tmp_path: Path
+) -> None:
+    temporary = tmp_path / "work" / "tmp"
+    shutil.copytree(echo_repository, temporary, dirs_exist_ok=True)
+    status, body = bare.paint()
+    assert status == 400 and b"The shared base is down" in body
+    mark = temporary / f"avatar_base-{bare.host.server.pid}.lock"
+    mark.write_text("unloaded")
+    assert bare.paint()[0] == 200
+    assert mark.read_text() == ""
+
+
 @pytest.fixture
 def poor_repository(pocket: Path, tmp_path: Path) -> Callable[[], Path]:
     """The real base, in a container where an install failed."""

@@ -80,8 +80,9 @@ def test_a_refusal_of_the_endpoint_itself_is_a_service_error() -> None:
     assert isinstance(spoken_error(refused("ValidationError")), ServiceError)
 
 
-def test_a_process_that_ended_is_a_reason_to_ask_again() -> None:
-    said = "Stub process 'avatars/dog-1.tar.gz_0_0' is not healthy."
+@pytest.mark.parametrize("said", ["Stub process 'x_0_0' is not healthy.",
+    "Request for unknown model: 'x' has no available versions"])  # fmt: skip
+def test_a_process_that_ended_or_is_loaded_again_is_a_reason_to_ask_again(said: str) -> None:
     error = spoken_error(refused("ModelError", OriginalMessage=json.dumps({"error": said})))
     assert type(error) is ServiceError and "Ask again" in str(error)
 

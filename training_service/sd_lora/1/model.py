@@ -21,7 +21,8 @@ BASE = "avatar_base"
 INPUTS = ("prompt", "negative_prompt", "gen_args")
 TRIES = 3
 UNLOAD_SECONDS = 20
-DOWN = ("not healthy", "not ready", "is not found")
+DEAD = ("not healthy",)
+DOWN = (*DEAD, "not ready", "is not found", "no available versions")
 BUSY = ("Exceeds maximum queue size", "Request timeout expired")
 SAID = {
     "prompt": "GenerationError: The request has no prompt. Say what the picture should show.",
@@ -98,17 +99,25 @@ class TritonPythonModel:
         ).exec()
 
     def _heal(self):
-        with open(self.lock, "w") as lock:
+        with open(self.lock, "a+") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
-            if not _says(_probe(), DOWN):
+            lock.seek(0)
+            half_done = lock.read()  # the mark of a stub that died between unloading and loading
+            answer = _probe()
+            # A load that fails can end the whole server of 2024 (it frees the error's text while
+            # the stub reads it); so none is tried of a base that was never there.
+            if not _says(answer, DOWN if half_done else DEAD):
                 return
             pb_utils.Logger.log_warn(f"{BASE} does not answer: loading it again")
+            lock.write("unloaded")
+            lock.flush()
             try:
                 pb_utils.unload_model(model_name=BASE)
                 end = time.monotonic() + UNLOAD_SECONDS
                 while pb_utils.is_model_ready(model_name=BASE) and time.monotonic() < end:
                     time.sleep(0.05)
                 pb_utils.load_model(model_name=BASE)
+                lock.truncate(0)
             except pb_utils.TritonModelException as error:
                 pb_utils.Logger.log_error(f"{BASE} could not be loaded: {error}")
 
