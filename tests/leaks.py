@@ -23,6 +23,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from helpers.cloud.session import LocalSession
 from helpers.local.statefile import STATE, read_state
+from helpers.photos.consent import PLACES
 
 SLICE = 48
 LARGEST = 64 * 1024**2
@@ -167,7 +168,7 @@ class Watch:
 PASSING = ("state/demo-*", "tmp/local-sagemaker-*", "state/service.objects/*")
 """The demo's working folder, the containers' disks and the local S3's: gone when the run ends."""
 CONSENTED: Mapping[str, Sequence[str]] = {
-    "photo": (*PASSING, "s3/*/requests/*"),
+    "photo": tuple(PLACES),
     "prompt": (*PASSING, "outputs/demo/*", "s3/*/requests/*", "s3/*/staging/*", "s3/*/avatars/*"),
     "secret": (f"state/{STATE}",),
 }

@@ -16,6 +16,15 @@ from helpers.settings import Settings
 
 CONSENTS = "consents.jsonl"
 MOST_DAYS = 365
+PLACES = {
+    "outputs/photos/*": "outputs/photos: the prepared copies, until you delete them",
+    "s3/*/requests/*": "the course's bucket, below your name: a packed copy, until clean-up",
+    "state/service.objects/*": "the state folder, where that bucket is while you work locally",
+    "state/demo-*": "the state folder: the working files of a demo, while it runs",
+    "tmp/local-sagemaker-*": "the disk of the container that trains, while it does",
+}
+"""Every place where the course lays photos of a subject, as patterns, and in words for whoever
+agrees to it. Adapters and avatars, which show the subject too, lie beside them until clean-up."""
 
 
 @dataclass(frozen=True, kw_only=True)

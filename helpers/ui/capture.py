@@ -19,7 +19,7 @@ from typing import Any
 from helpers.errors import CourseError
 from helpers.photos.capture import Capture
 from helpers.photos.checklist import ANGLES, EXPRESSIONS, Shot
-from helpers.photos.consent import MOST_DAYS, record_consent
+from helpers.photos.consent import MOST_DAYS, PLACES, record_consent
 from helpers.photos.faces import Box
 from helpers.photos.photo import Image
 from helpers.photos.prepare import CUT_BY
@@ -86,7 +86,9 @@ class _Form:
         )  # fmt: skip
         self.record: Any = widgets.Button(description="Record consent", button_style="primary")
         self.record.on_click(lambda _: self._try(self._record))
-        part = [self.who, self.purpose, self.days, self.agreed, self.record]
+        places = "".join(f"<li>{escape(place)}</li>" for place in PLACES.values())
+        where = widgets.HTML(f"Photos will lie in<ul>{places}</ul>")
+        part = [self.who, self.purpose, self.days, where, self.agreed, self.record]
         return widgets.VBox([widgets.HTML("<b>1 · Consent</b>"), *part])
 
     def _upload_part(self, widgets: Any) -> Any:
