@@ -1,4 +1,4 @@
-"""Full and read-only disks, jumping clocks, an S3 that is cut: said in words, and nothing lost."""
+"""Full and read-only disks, jumping clocks, an S3 that is cut or slow: told, and nothing lost."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ import resource
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,8 @@ from helpers.local.launch import find, start
 from helpers.local.store import now
 from helpers.settings import Settings
 from tests.local.planes import own_context
+
+DROPS = 20
 
 
 def request(**change: Any) -> AsyncRequest:
@@ -104,12 +107,21 @@ def test_a_job_waits_as_long_as_it_waits_whatever_the_clock_says(
     assert not AsyncRequest.of_kept(kept).expired, "and a clock that went back makes it no older"
 
 
-class _CutS3(BaseHTTPRequestHandler):
-    """Ends in the middle of every object, refuses those of ``/refused``, and takes what is put."""
+class _BadS3(BaseHTTPRequestHandler):
+    """Ends in the middle of every object, refuses those of ``/refused``, sends those of ``/slow``
+    in drops, and takes what is put."""
 
     put: dict[str, bytes]
 
     def do_GET(self) -> None:
+        if self.path.startswith("/bucket/slow"):
+            self.send_response(200)
+            self.send_header("Content-Length", str(DROPS * 100))
+            self.end_headers()
+            for number in range(DROPS):
+                time.sleep(0.1)
+                self.wfile.write(f"{number:100d}".encode())
+            return
         refused = self.path.startswith("/bucket/refused")
         self.send_response(403 if refused else 200)
         self.send_header("Content-Length", "0" if refused else "1000")
@@ -127,24 +139,18 @@ class _CutS3(BaseHTTPRequestHandler):
 
 
 @pytest.fixture
-def cut_s3() -> Iterator[tuple[str, dict[str, bytes]]]:
-    handler = type("Handler", (_CutS3,), {"put": {}})
-    server = HTTPServer(("127.0.0.1", 0), handler)
+def bad_s3() -> Iterator[tuple[str, dict[str, bytes]]]:
+    handler = type("Handler", (_BadS3,), {"put": {}})
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
     yield f"http://127.0.0.1:{server.server_port}", handler.put
     server.shutdown()
     server.server_close()
 
 
-@pytest.mark.promise(
-    "An input that cannot be read fails its job and stops no other",
-    fault="S3 that refuses, and that cuts the connection in the middle of an object",
-    outcome="a failure object that names the input; the next job is served",
-)
-def test_an_s3_that_is_cut_or_refuses_fails_the_job_and_not_the_queue(
-    cloud: Cloud, tmp_path: Path, cut_s3: tuple[str, dict[str, bytes]]
-) -> None:
-    url, put = cut_s3
+@contextmanager
+def echo_queue(cloud: Cloud, folder: Path, url: str) -> Iterator[AsyncQueue]:
+    """A queue that works with the S3 at ``url``, before a container that hands back its input."""
 
     class Echo:
         def invoke(self, invocation: Invocation, timeout_s: float) -> Answer:
@@ -153,26 +159,62 @@ def test_an_s3_that_is_cut_or_refuses_fails_the_job_and_not_the_queue(
         def start(self) -> None: ...
         def stop(self) -> None: ...
 
-    with own_context(cloud, tmp_path) as context:
+    with own_context(cloud, folder) as context:
         log = ContainerLog(
-            path=tmp_path / "log", group="/cut", stream="one", logs_client=cloud.client("logs")
+            path=folder / "log", group="/bad", stream="one", logs_client=cloud.client("logs")
         )
         queue = AsyncQueue(replace(context, url=url, _clients={}), dict)
         queue.serve(Instance(id="i-1", host=Echo(), log=log))
-        for name in ("cut", "refused", ""):
-            asked = {"body": None, "input_location": f"s3://bucket/{name}"} if name else {}
-            queue.put(
-                request(
-                    output_location=f"s3://bucket/out-{name}",
-                    failure_location=f"s3://bucket/error-{name}",
-                    **asked,
-                )
-            )
-        ends = time.monotonic() + 60
-        while len(put) < 3 and time.monotonic() < ends:
-            time.sleep(0.05)
+        yield queue
         queue.close()
         log.close()
+
+
+def request_of(name: str) -> AsyncRequest:
+    asked = {"body": None, "input_location": f"s3://bucket/{name}"} if name else {}
+    return request(
+        output_location=f"s3://bucket/out-{name}",
+        failure_location=f"s3://bucket/error-{name}",
+        **asked,
+    )
+
+
+def wait_for(put: dict[str, bytes], count: int) -> None:
+    ends = time.monotonic() + 60
+    while len(put) < count and time.monotonic() < ends:
+        time.sleep(0.05)
+
+
+@pytest.mark.promise(
+    "An input that cannot be read fails its job and stops no other",
+    fault="S3 that refuses, and that cuts the connection in the middle of an object",
+    outcome="a failure object that names the input; the next job is served",
+)
+def test_an_s3_that_is_cut_or_refuses_fails_the_job_and_not_the_queue(
+    cloud: Cloud, tmp_path: Path, bad_s3: tuple[str, dict[str, bytes]]
+) -> None:
+    url, put = bad_s3
+    with echo_queue(cloud, tmp_path, url) as queue:
+        for name in ("cut", "refused", ""):
+            queue.put(request_of(name))
+        wait_for(put, 3)
     assert set(put) == {"/bucket/error-cut", "/bucket/error-refused", "/bucket/out-"}
     assert b"Failed to download the input s3://bucket/cut" in put["/bucket/error-cut"]
     assert b"s3://bucket/refused: 403" in put["/bucket/error-refused"]
+
+
+@pytest.mark.promise(
+    "A slow S3 delays its own job alone",
+    fault="an input that comes in drops, for two seconds",
+    outcome="the job completes with the whole input; one that came later is done before it",
+)
+def test_an_s3_that_is_slow_delays_its_own_job_alone(
+    cloud: Cloud, tmp_path: Path, bad_s3: tuple[str, dict[str, bytes]]
+) -> None:
+    url, put = bad_s3
+    with echo_queue(cloud, tmp_path, url) as queue:
+        for name in ("slow", ""):
+            queue.put(request_of(name))
+        wait_for(put, 2)
+    assert list(put) == ["/bucket/out-", "/bucket/out-slow"]
+    assert put["/bucket/out-slow"] == b"".join(f"{n:100d}".encode() for n in range(DROPS))
