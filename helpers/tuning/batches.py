@@ -18,6 +18,7 @@ from PIL import Image
 from helpers.tuning.config import FineTuneConfig
 from helpers.tuning.networks import Moments, Networks, encode_pictures, token_ids
 from helpers.tuning.subjects import Subject, crops_of
+from helpers.tuning.weighting import loss_weights
 from helpers.tuning.words import words_of
 
 
@@ -25,14 +26,16 @@ from helpers.tuning.words import words_of
 class Batch:
     """Rows of a step: instance images first, then as many class images.
 
-    ``latents`` and ``noise`` are ``(rows, channels, side, side)``, ``times`` is ``(rows,)``;
-    ``prompts`` says by number which prompt belongs to each row, ``places`` which picture (or crop)
-    it shows, counted through all instance images or all class images.
+    ``latents`` and ``noise`` are ``(rows, channels, side, side)``, ``times`` and ``weights``, what
+    an error counts at that noise, are ``(rows,)``; ``prompts`` says by number which prompt belongs
+    to each row, ``places`` which picture (or crop) it shows, counted through all instance images
+    or all class images.
     """
 
     latents: torch.Tensor
     noise: torch.Tensor
     times: torch.Tensor
+    weights: torch.Tensor
     prompts: list[int]
     places: list[int]
 
@@ -65,6 +68,7 @@ class Batches:
                 _Pool(networks, config, [list(images) for images in classes.values()], numbers)
             )
         self.embed = PromptEmbedder(networks, config, prompts)
+        self._weights = loss_weights(networks.noise, config.loss_weighting)
 
     def __len__(self) -> int:
         """Parts of a batch: instance images, and class images if there are any."""
@@ -76,11 +80,13 @@ class Batches:
         generator = torch.Generator().manual_seed((config.seed << 24) + number)
         drawn = [pool.draw(config, number, generator) for pool in self._pools]
         latents = torch.cat([part for part, _, _ in drawn])
-        levels = self._networks.noise.config.num_train_timesteps
+        noise = torch.randn(latents.shape, generator=generator)
+        times = torch.randint(0, len(self._weights), (len(latents),), generator=generator)
         return Batch(
             latents=latents,
-            noise=torch.randn(latents.shape, generator=generator).to(device),
-            times=torch.randint(0, levels, (len(latents),), generator=generator).to(device),
+            noise=noise.to(device),
+            times=times.to(device),
+            weights=self._weights[times].to(device),
             prompts=[prompt for _, prompts, _ in drawn for prompt in prompts],
             places=[place for _, _, places in drawn for place in places],
         )

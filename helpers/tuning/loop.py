@@ -42,7 +42,6 @@ from helpers.tuning.precision import (
 )
 from helpers.tuning.subjects import Subject, all_subjects, put_aside
 from helpers.tuning.trainable import make_trainable
-from helpers.tuning.weighting import loss_weights
 
 Objective = Callable[[Networks, Precision, Batch, torch.Tensor], torch.Tensor]
 """What is asked of a batch with its prompts as embeddings: one error a row, ``(rows,)``."""
@@ -208,8 +207,7 @@ def batch_losses(
     with dropout_from((config.seed << 24) + draw, networks.device):
         with precision.autocast():
             text = batches.embed(batch.prompts)
-        weights = loss_weights(networks.noise, config.loss_weighting).to(networks.device)
-        errors = objective(networks, precision, batch, text) * weights[batch.times]
+        errors = objective(networks, precision, batch, text) * batch.weights
     return errors.view(len(batches), config.batch_size).mean(dim=1)
 
 

@@ -8,9 +8,12 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
+from PIL.Image import Image as Picture
+from PIL.Image import open as open_picture
 
 from helpers.cloud.jobs import Job, JobStatus, follow
 from helpers.tuning.progress import Progress, read_progress
+from helpers.ui.alt import described
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -53,9 +56,9 @@ class LiveFigure:
 
     def show(self, figure: Figure, *, alt: str) -> None:
         """``alt`` says in words what the figure shows."""
-        from IPython.display import Image, display
+        from IPython.display import display
 
-        picture = Image(data=png(figure), alt=alt)
+        picture = shown(figure, alt)
         if self._handle is None:
             self._handle = display(picture, display_id=True)
         else:
@@ -63,11 +66,12 @@ class LiveFigure:
         self._drawn = time.monotonic()
 
 
-def png(figure: Figure) -> bytes:
-    """The figure as PNG, which every front end shows, plotting library or not."""
+def shown(figure: Figure, alt: str) -> Picture:
+    """The figure as a picture, which every front end shows, plotting library or not, with a
+    description in words for those who do not see it."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=110)
-    return buffer.getvalue()
+    return described(open_picture(buffer), alt)
 
 
 class Looked(Protocol):

@@ -15,11 +15,9 @@ from helpers.experiments.runner import LocalRunner
 from helpers.experiments.store import CellResult, Store
 from helpers.experiments.sweep import Sweep
 from helpers.ui.lab import Lab
-from helpers.ui.live import png
+from helpers.ui.live import shown
 
 if TYPE_CHECKING:
-    from IPython.display import Image
-    from matplotlib.figure import Figure
     from PIL.Image import Image as Picture
 
 MOST_WORKERS = 4
@@ -35,7 +33,7 @@ class Finished:
     measured: Measured
     folder: Path
 
-    def curves(self, **how: Any) -> Image:
+    def curves(self, **how: Any) -> Picture:
         """``charts.curves`` as a picture with a description for those who do not see it."""
         return shown(curves(self.measured.summary, **how), "Metrics by step, one panel each")
 
@@ -87,10 +85,3 @@ class StatusLine:
             self._handle = display(Pretty(text), display_id=True)
         else:
             self._handle.update(Pretty(text))
-
-
-def shown(figure: Figure, alt: str) -> Image:
-    """A figure as every front end shows it, with a description in words."""
-    from IPython.display import Image
-
-    return Image(data=png(figure), alt=alt)

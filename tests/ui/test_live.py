@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import io
 from dataclasses import replace
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from PIL import Image
 
 from helpers.cloud.jobs import Job, JobStatus
 from helpers.tuning.progress import Progress
 from helpers.ui import live
-from helpers.ui.live import headline, loss_chart, png, remaining, smooth
+from helpers.ui.alt import as_html
+from helpers.ui.live import headline, loss_chart, remaining, shown, smooth
 
 
 def _steps(count: int, *, total: int = 100, pace: float = 0.5) -> list[Progress]:
@@ -79,20 +78,22 @@ def test_the_headline_says_that_a_job_stopped_early_and_only_then() -> None:
 def test_a_chart_before_the_first_step_is_empty_and_not_an_error() -> None:
     figure = loss_chart([], title="running")
     assert figure.axes[0].get_title() == "running"
-    assert Image.open(io.BytesIO(png(figure))).size == (825, 319)
+    picture = shown(figure, "nothing yet")
+    assert picture.size == (825, 319)
+    assert (as_html(picture) or "").startswith('<img alt="nothing yet"')
 
 
 def test_watching_shows_one_picture_and_brings_it_up_to_date(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    shown: list[tuple[str, str]] = []
+    seen: list[tuple[str, str]] = []
 
     class Handle:
         def update(self, picture) -> None:
-            shown.append(("update", picture.alt))
+            seen.append(("update", picture.info["alt"]))
 
     def display(picture, display_id: bool) -> Handle:
-        shown.append(("display", picture.alt))
+        seen.append(("display", picture.info["alt"]))
         return Handle()
 
     looks = [JobStatus(state="running", seconds=1.0), JobStatus(state="completed", seconds=9.0)]
@@ -101,5 +102,5 @@ def test_watching_shows_one_picture_and_brings_it_up_to_date(
     job = Job(endpoint="e", inference_id="j", input_location="", output_location="",
               failure_location="", submitted=0.0, timeout_s=60)  # fmt: skip
     assert live.watch(cloud=None, job=job).state == "completed"  # type: ignore[arg-type]
-    assert [kind for kind, _ in shown] == ["display", "update"]
-    assert "completed · 9 s" in shown[-1][1]
+    assert [kind for kind, _ in seen] == ["display", "update"]
+    assert "completed · 9 s" in seen[-1][1]
