@@ -9,6 +9,7 @@ form calls nothing else. Core ipywidgets only.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from html import escape
 from typing import Any
 
 from helpers.errors import CourseError
@@ -54,7 +55,9 @@ def studio(client: AvatarClient, avatars: Mapping[str, str], **gen_args: Any) ->
         else:
             said.value = f"{model.label}, seed {seed.value}, scale {scale.value:.1f}"
             form.painted = [one, *form.painted][:LATEST]
-            picture = widgets.Image(value=one.to_png(), format="png", width=SIDE, height=SIDE)
+            words = escape(f"AI generated: {prompt.value}; {said.value}")
+            source = f"data:image/png;base64,{one.to_base64()}"
+            picture = widgets.HTML(f'<img alt="{words}" width="{SIDE}" src="{source}">')
             shown.children = (picture, *shown.children)[:LATEST]
         finally:
             button.disabled = False

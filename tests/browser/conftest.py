@@ -1,9 +1,10 @@
-"""One JupyterLab and one Chromium for all tests of this room."""
+"""A JupyterLab and a Chromium for each test of this room."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -13,8 +14,8 @@ from helpers.settings import Settings
 from tests.browser.jupyter import Desk, browser, jupyter_lab
 
 
-@pytest.fixture(scope="session")
-def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
+@pytest.fixture
+def desk(tmp_path: Path) -> Iterator[Desk]:
     """Kernels at rehearsal speed, in folders of their own."""
     executable = chromium()
     if executable is None:
@@ -22,7 +23,8 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
         if os.environ.get("CI", "").lower() == "true":
             pytest.fail(reason)
         pytest.skip(reason)
-    folder = tmp_path_factory.mktemp("desk")
+    folder = tmp_path / "desk"
+    folder.mkdir()
     given = {
         "AVATAR_FAST": "1", "AVATAR_LEARNER": "browser", "AVATAR_THREADS": "1",
         "AVATAR_STATE": str(folder / "state"), "AVATAR_OUTPUTS": str(folder / "outputs"),

@@ -110,7 +110,11 @@ class Notebook:
         one = cls(page)
         expect(one.panel.locator(".jp-Cell").first).to_be_visible(timeout=WAIT_S * 1000)
         idle = one.panel.locator('.jp-Notebook-ExecutionIndicator[data-status="idle"]')
-        expect(idle.first).to_be_visible(timeout=WAIT_S * 1000)
+        until = time.monotonic() + WAIT_S
+        while not idle.count():
+            one.no_dialog()
+            assert time.monotonic() < until, f"the kernel of {name} did not start"
+            page.wait_for_timeout(200)
         return one
 
     @property
@@ -135,6 +139,7 @@ class Notebook:
         """Shift+Enter until the cell runs: on a busy machine a page drops keys while it settles."""
         prompt = cell.locator(".jp-InputArea-prompt").first
         for _ in range(ENTERS):
+            self.no_dialog()
             cell.locator(".cm-content").first.click()
             self.page.keyboard.press("Shift+Enter")
             for _ in range(25):
@@ -152,6 +157,7 @@ class Notebook:
         until = time.monotonic() + wait_s
         while not re.fullmatch(r"\[\d+\]:", (prompt.text_content() or "").strip()):
             self.no_error()
+            self.no_dialog()
             if time.monotonic() > until:
                 self.page.screenshot(path=SHOTS / "stuck.png")
                 raise AssertionError(
@@ -159,6 +165,20 @@ class Notebook:
                     + self.page.locator("body").inner_text()[-4000:]
                 )
             self.page.wait_for_timeout(200)
+
+    def no_dialog(self) -> None:
+        """Raise with what a dialogue says that stands before the notebook.
+
+        Except where JupyterLab asks for a kernel, since the page was faster than the list of them:
+        then take the one it proposes.
+        """
+        asked = self.page.locator(".jp-Dialog", has_text="Select Kernel")
+        if asked.count():
+            asked.get_by_role("button", name="Select", exact=True).click()
+            expect(asked).to_have_count(0)
+            return
+        said = self.page.locator(".jp-Dialog-content").all_inner_texts()
+        assert not said, said
 
     def no_error(self) -> None:
         """Raise with what a cell says if one has failed."""

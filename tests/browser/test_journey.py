@@ -1,4 +1,4 @@
-"""Notebook 02 in a browser: a consent, photos, the gallery, and a box put right by hand."""
+"""In a browser: photos are uploaded, looked at and framed, and become a painted avatar."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from playwright.sync_api import expect
 from helpers.photos.consent import require_consent
 from helpers.photos.load import load_folder
 from helpers.settings import ROOT
-from tests.browser.journey import agree, upload
+from tests.browser.journey import agree, fine_tune, paint, photograph, upload
 from tests.browser.jupyter import WAIT_S, Desk
 from tests.photos.pictures import coffee
 
@@ -20,6 +20,7 @@ expect.set_options(timeout=WAIT_S * 1000)
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 SUBJECTS = ROOT / "data" / "subjects"
+SIDE = 64
 
 
 def test_two_photos_are_uploaded_looked_at_and_one_is_framed(desk: Desk, tmp_path: Path) -> None:
@@ -64,3 +65,14 @@ def test_two_photos_are_uploaded_looked_at_and_one_is_framed(desk: Desk, tmp_pat
     assert framed.box.width < 0.9 * coffee().height
     about = json.loads((desk.settings.outputs / "photos/me/photos/capture.json").read_text())
     assert list(about["boxes"]) == ["a-cup.jpg"]
+
+
+def test_uploaded_photos_become_an_avatar_that_is_painted_from_words(desk: Desk) -> None:
+    photograph(desk, sorted((SUBJECTS / "astronaut" / "instance").glob("*.jpg"))[:5])
+    fine_tune(desk)
+    form = paint(desk, "a photo of a <<TOK>> person in the snow")
+    picture = form.locator("img").first
+    expect(picture).to_be_visible()
+    sides = picture.evaluate("one => [one.naturalWidth, one.naturalHeight]")
+    assert sides == [SIDE, SIDE]
+    assert "in the snow; me, seed 2" in (picture.get_attribute("alt") or "")

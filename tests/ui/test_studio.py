@@ -35,6 +35,7 @@ def test_a_click_paints_what_the_form_says() -> None:
     args = {"seed": 7, "adapter_scale": 1.0, "num_inference_steps": 2}
     assert client.asked == [("avatars/me.tar.gz", "a <<TOK>> person in the snow", None, args)]
     assert form.painted[0].info == {"seed": 7} and len(form.gallery.children) == 1
+    assert 'alt="AI generated: a &lt;&lt;TOK&gt;&gt; person' in form.gallery.children[0].value
 
 
 def test_the_gallery_keeps_the_newest() -> None:
