@@ -36,6 +36,7 @@ LOAD_SECONDS = 60
 LARGEST_ARCHIVE = 2 << 30
 MOST_MEMBERS = 50_000
 BUSY_SECONDS = 30
+NOT_HEALTHY, LONGEST_REFUSAL = b"is not healthy", 1000
 
 
 class UnknownTarget(ServiceError):
@@ -142,6 +143,9 @@ class MultiModelHost:
             if refused is not None:
                 return refused
             answer = self._ask(slot, body, content_type)
+            if NOT_HEALTHY in answer.body[:LONGEST_REFUSAL] and self.watchdog.nobody_heals(target):
+                self._end_hanging()
+                raise ServerGone("Neither avatar nor base is alive to load the other again")
             if answer.status == 404:  # the server was restarted behind our back
                 slot.state = "absent"
                 return self._load(slot) or self._ask(slot, body, content_type)

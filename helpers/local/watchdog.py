@@ -58,6 +58,12 @@ class Watchdog:
             with self._lock:
                 del self._waiting[mark]
 
+    def nobody_heals(self, target: str) -> bool:
+        """Whether a dead avatar and the base that would load it again are both without a process,
+        so that neither can do that for the other."""
+        alive = self._processes()
+        return alive is not None and not {target, BASE} & alive
+
     def look(self, now: float) -> bool:
         """Whether some call waits in vain; ``now`` is ``time.monotonic()``."""
         with self._lock:

@@ -12,11 +12,14 @@ from pathlib import Path
 
 import pytest
 
+from helpers.archives import pack
 from helpers.bench.hosting_chaos import wreak
 from helpers.bench.hosting_stage import group
 from helpers.errors import ServiceError
+from helpers.hosting.client import encode_request
+from helpers.local.multi_model import MultiModelHost
 from helpers.local.watchdog import BASE, Watchdog
-from tests.conformance.conftest import SHA256, triton_or_skip
+from tests.conformance.conftest import SHA256, make_avatar, triton_or_skip
 
 KILLS = 10
 DOG = "avatars/dog.tar.gz"
@@ -37,6 +40,47 @@ def test_ten_kills_cost_answers_and_nothing_else(tmp_path: Path) -> None:
     assert havoc.unclear == [], "every call gets a picture or a clear, retryable error"
     assert havoc.recovered_s is not None, "every avatar paints again without help"
     assert (havoc.processes, havoc.shared, havoc.temporary) == (0, 0, 0)
+
+
+@pytest.mark.promise(
+    "An avatar and a base that are both dead come back",
+    fault="kill -9 of both at once, so that neither can load the other again",
+    outcome="the next call ends the server, starts it and paints",
+)
+def test_an_avatar_and_a_base_that_are_both_dead_come_back(
+    tmp_path: Path, echo_repository: Path
+) -> None:
+    archive = pack(make_avatar(tmp_path / "one"), tmp_path / "one.tar.gz").read_bytes()
+    with triton_or_skip().start(echo_repository, tmp_path / "work", timeout=60) as server:
+        host = MultiModelHost(server, {DOG: archive}.get, tmp_path / "work")
+        assert host.invoke(DOG, encode_request("a dog"))[0] == 200
+        for pid in group(server.pid):
+            if pid != server.pid:
+                os.kill(pid, signal.SIGKILL)
+        assert host.invoke(DOG, encode_request("a dog"))[0] == 200
+        assert host.metrics["restarts"] == 1
+
+
+@pytest.mark.promise(
+    "A base that never answers holds up nobody for ever",
+    fault="a request that the base answers too late",
+    outcome="an error that says to ask again; the next is painted",
+)
+def test_a_base_that_does_not_answer_is_not_waited_for(
+    tmp_path: Path, echo_repository: Path
+) -> None:
+    hasty = make_avatar(tmp_path / "one")
+    model = hasty / "sd_lora" / "1" / "model.py"
+    text = model.read_text()
+    assert "ANSWER_SECONDS, PROBE_SECONDS, UNLOAD_SECONDS = 55," in text
+    model.write_text(text.replace("UNLOAD_SECONDS = 55,", "UNLOAD_SECONDS = 0.3,"))
+    with triton_or_skip().start(echo_repository, tmp_path / "work", timeout=60) as server:
+        assert server.load("m", hasty, DOG).status == 200
+        answer = server.invoke("m", encode_request("sleep"), DOG)
+        assert answer.status == 400 and "Ask again" in answer.error
+        time.sleep(1)  # as long as the base sleeps
+        assert server.invoke("m", encode_request("a dog"), DOG).status == 200
+        assert server.unload("m", DOG).status == 200
 
 
 class Server:

@@ -11,6 +11,7 @@ import hashlib
 import json
 import os
 import tempfile
+import threading
 import time
 from pathlib import Path
 
@@ -20,7 +21,7 @@ import triton_python_backend_utils as pb_utils
 BASE = "avatar_base"
 INPUTS = ("prompt", "negative_prompt", "gen_args")
 TRIES = 3
-UNLOAD_SECONDS = 20
+ANSWER_SECONDS, PROBE_SECONDS, UNLOAD_SECONDS = 55, 20, 20
 DEAD = ("not healthy",)
 DOWN = (*DEAD, "not ready", "is not found", "no available versions")
 BUSY = ("Exceeds maximum queue size", "Request timeout expired")
@@ -76,12 +77,15 @@ class TritonPythonModel:
             return _error(SAID["prompt"])
         if prompt.as_numpy().size != 1:
             return _error(SAID["batch"])
-        answer = self._ask(request)
+        end = time.monotonic() + ANSWER_SECONDS
+        answer = self._ask(request, end)
         for _ in range(TRIES - 1):
             if not _says(answer, DOWN):
                 break
             self._heal()
-            answer = self._ask(request)
+            answer = self._ask(request, end)
+        if answer is None:
+            return _error(SAID["busy"])
         if not answer.has_error():
             return pb_utils.InferenceResponse(answer.output_tensors())
         if _says(answer, DOWN):
@@ -90,13 +94,10 @@ class TritonPythonModel:
             return _error(SAID["busy"])
         return pb_utils.InferenceResponse(error=answer.error())
 
-    def _ask(self, request):
+    def _ask(self, request, end):
         texts = [pb_utils.get_input_tensor_by_name(request, name) for name in INPUTS]
-        return pb_utils.InferenceRequest(
-            model_name=BASE,
-            requested_output_names=["generated_image"],
-            inputs=[tensor for tensor in texts if tensor is not None] + self.avatar,
-        ).exec()
+        given = [tensor for tensor in texts if tensor is not None] + self.avatar
+        return _answer_of("generated_image", given, end - time.monotonic())
 
     def _heal(self):
         with open(self.lock, "a+") as lock:
@@ -133,13 +134,29 @@ def _sha256(text):
 
 
 def _probe():
-    return pb_utils.InferenceRequest(
-        model_name=BASE, requested_output_names=["base_info"], inputs=[_tensor("gen_args", "{}")]
-    ).exec()
+    return _answer_of("base_info", [_tensor("gen_args", "{}")], PROBE_SECONDS)
+
+
+def _answer_of(name, inputs, seconds):
+    """The base's answer, or None after so long.
+
+    A request that a base was killed over at a bad moment is never answered in the Triton of 2024,
+    and a stub that waits for it can neither be asked nor unloaded again.
+    """
+    asked = pb_utils.InferenceRequest(model_name=BASE, requested_output_names=[name], inputs=inputs)
+    answers = []
+    waiting = threading.Thread(target=lambda: answers.append(asked.exec()), daemon=True)
+    waiting.start()
+    waiting.join(max(seconds, 0))
+    return answers[0] if answers else None
 
 
 def _says(answer, words):
-    return answer.has_error() and any(said in answer.error().message() for said in words)
+    return (
+        answer is not None
+        and answer.has_error()
+        and any(said in answer.error().message() for said in words)
+    )
 
 
 def _error(text):
