@@ -50,10 +50,9 @@ def in_s3(cloud: Cloud) -> Iterator[Found]:
         places: set[str] = set()
         for item in items:
             if "Size" in item and item["Size"] <= LARGEST:  # the mark of a deletion has no size
-                content, metadata = _read(cloud, bucket, item)
-                traces |= traces_in(key, content)
-                traces |= {f"job:{metadata['job']}"} if "job" in metadata else set()
-                places |= _places(key, content)
+                said, named = _said_by(cloud, bucket, item)
+                traces |= said
+                places |= named
         folder = key.removeprefix(prefix).partition("/")[0]
         yield Found(
             where=f"s3://{bucket}/{key}",
@@ -79,14 +78,33 @@ def own_folders(settings: Settings) -> tuple[Path, ...]:
     return settings.outputs, settings.state
 
 
-def _read(cloud: Cloud, bucket: str, item: dict) -> tuple[bytes, dict[str, str]]:
+_KNOWN: dict[tuple[object, ...], tuple[frozenset[str], frozenset[str]]] = {}
+"""What was read before. A forgetting looks at everything three times, and models are large."""
+
+
+def _said_by(cloud: Cloud, bucket: str, item: dict) -> tuple[frozenset[str], frozenset[str]]:
+    """Traces and places in one version of an object."""
+    place = bucket, item["Key"], item["VersionId"], item["ETag"], item["LastModified"]
+    if place not in _KNOWN:
+        content, metadata = _read(cloud, bucket, item)
+        if content is None:
+            return frozenset(), frozenset()
+        job = {f"job:{metadata['job']}"} if "job" in metadata else set()
+        _KNOWN[place] = (
+            traces_in(item["Key"], content) | job,
+            frozenset(_places(item["Key"], content)),
+        )
+    return _KNOWN[place]
+
+
+def _read(cloud: Cloud, bucket: str, item: dict) -> tuple[bytes | None, dict[str, str]]:
     which = {} if item["IsLatest"] else {"VersionId": item["VersionId"]}
     try:
         answer = cloud.client("s3").get_object(Bucket=bucket, Key=item["Key"], **which)
     except ClientError as trouble:
         # Old versions have a permission of their own; their key still says whose they are.
         if trouble.response["Error"]["Code"] in ("AccessDenied", "NoSuchKey", "NoSuchVersion"):
-            return b"", {}
+            return None, {}
         raise
     return answer["Body"].read(), answer.get("Metadata", {})
 
