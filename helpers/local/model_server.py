@@ -24,6 +24,8 @@ from typing import Any, Self
 from helpers.errors import ServiceError
 
 TARGET_HEADER = "X-Amzn-SageMaker-Target-Model"
+PORTS = 3
+"""Ports that a start tries."""
 SAFE_TARGET = re.compile(r"(?!/)(?!.*\.\.)[a-z0-9/_.-]{1,200}")
 """A TargetModel that a server may see: Triton 24.10 hands it to a shell."""
 
@@ -119,24 +121,31 @@ class ModelServer(ABC):
             folder.mkdir(parents=True, exist_ok=True)
         self.log_path = log or work / "server.log"
         self._end_leftover(work)
-        full = _minimal_environment(work) | dict(env or {})
-        self.port = _free_port()
         base = Path(base_repository).resolve() if base_repository else None
-        command = self._command(base, work, full)
+        for tries_left in reversed(range(PORTS)):
+            self.port = _free_port()
+            try:
+                self._launch(base, _minimal_environment(work) | dict(env or {}))
+                self._wait_until_ready(timeout)
+                self._started()
+                break
+            except ServiceError:
+                self.stop(patience=0)
+                # Between choosing a port and listening on it somebody else may take it.
+                if not (tries_left and _is_taken(self.port)):
+                    raise
+        self.generation += 1
+        return self
+
+    def _launch(self, base: Path | None, env: dict[str, str]) -> None:
+        work = self._start["work"]
+        command = self._command(base, work, env)
         with open(self.log_path, "ab") as file:
             self._process = subprocess.Popen(
-                command, env=full, cwd=work, stdin=subprocess.DEVNULL, stdout=file,
+                command, env=env, cwd=work, stdin=subprocess.DEVNULL, stdout=file,
                 stderr=subprocess.STDOUT, start_new_session=True,
             )  # fmt: skip
         (work / "server.pid").write_text(str(self._process.pid))
-        try:
-            self._wait_until_ready(timeout)
-            self._started()
-        except ServiceError:
-            self.stop(patience=0)
-            raise
-        self.generation += 1
-        return self
 
     def restart(self) -> Self:
         """Stop what is left and start with the same arguments; nothing is loaded then."""
@@ -325,3 +334,8 @@ def _end_group(group: int) -> None:
         os.killpg(group, signal.SIGKILL)
     except (ProcessLookupError, PermissionError):
         pass
+
+
+def _is_taken(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import socket
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,10 +15,12 @@ import pytest
 from helpers.errors import ServiceError
 from helpers.hosting.client import decode_output, encode_inputs, encode_request
 from helpers.hosting.request import OUT_OF_MEMORY_WORDS
+from helpers.local import model_server
 from helpers.local.loopback import listening_addresses
 from helpers.local.model_server import Answer, ModelServer, ServerTimeout
+from helpers.local.standin import StandInServer
 from helpers.settings import ROOT
-from tests.conformance.conftest import SHA256, make_avatar
+from tests.conformance.conftest import SHA256, make_avatar, triton_or_skip
 
 Avatar = Callable[..., Path]
 
@@ -301,3 +304,25 @@ def test_a_silent_server_is_not_waited_for(loaded: Loaded) -> None:
     body = encode_request("sleep")
     with pytest.raises(ServerTimeout):
         loaded.server.invoke(loaded.name, body, loaded.target, timeout=0.2)
+
+
+@pytest.mark.promise(
+    "A port that somebody takes first costs a start and no more",
+    fault="a stranger listens on the port that was chosen",
+    outcome="another port; where all are taken, `ServiceError`",
+)
+@pytest.mark.parametrize("kind", ["triton", "stand-in"])
+def test_a_port_that_was_taken_is_left_to_whoever_has_it(
+    kind: str, echo_repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = triton_or_skip() if kind == "triton" else StandInServer()
+    free = model_server._free_port
+    with socket.create_server(("127.0.0.1", 0)) as stranger:
+        taken = stranger.getsockname()[1]
+        chosen = iter([taken, free()])
+        monkeypatch.setattr(model_server, "_free_port", lambda: next(chosen))
+        with one.start(echo_repository, tmp_path / "server", timeout=60):
+            assert one.port != taken and one.ping()
+        monkeypatch.setattr(model_server, "_free_port", lambda: taken)
+        with pytest.raises(ServiceError, match="did not start"):
+            one.start(echo_repository, tmp_path / "server", timeout=60)

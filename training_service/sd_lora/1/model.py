@@ -145,9 +145,10 @@ def _answer_of(name, inputs, seconds):
     """
     asked = pb_utils.InferenceRequest(model_name=BASE, requested_output_names=[name], inputs=inputs)
     answers = []
-    waiting = threading.Thread(target=lambda: answers.append(asked.exec()), daemon=True)
-    waiting.start()
-    waiting.join(max(seconds, 0))
+    if seconds > 0:
+        waiting = threading.Thread(target=lambda: answers.append(asked.exec()), daemon=True)
+        waiting.start()
+        waiting.join(seconds)
     return answers[0] if answers else None
 
 
