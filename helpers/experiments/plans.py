@@ -1,8 +1,8 @@
 """What the notebooks and the bench have in common: ways to train, prompts, and panels.
 
 JumpStart's documented rate, 2e-6, is for full fine-tuning of a base of 865 million weights. The
-pocket base has fifty times fewer and needs larger steps: its recipe's rate for adapters, and ten
-times the course's usual one where all weights move.
+pocket base has fifty times fewer and needs larger steps: its own usual rate for adapters, and a
+twentieth of that where all weights move.
 """
 
 from __future__ import annotations
