@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import ast
+import threading
 from pathlib import Path
 
 from helpers.settings import ROOT
+
+# Python 3.11 counts the depth of all threads' parsing in one place and may find a mismatch.
+_PARSING = threading.Lock()
 
 
 def helper_files(*entries: str) -> dict[str, Path]:
@@ -36,7 +40,9 @@ def _imports(module: str) -> set[str]:
     file = module_file(module)
     assert file is not None
     named: set[str] = set()
-    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+    with _PARSING:
+        tree = ast.parse(file.read_text(encoding="utf-8"))
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             named |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
