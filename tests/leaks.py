@@ -168,7 +168,7 @@ class Watch:
 PASSING = ("state/demo-*", "tmp/local-sagemaker-*", "state/service.objects/*")
 """The demo's working folder, the containers' disks and the local S3's: gone when the run ends."""
 CONSENTED: Mapping[str, Sequence[str]] = {
-    "photo": tuple(PLACES),
+    "photo": tuple(PLACES.keys() - {"outputs/photos/*"}),  # that is notebook 02's
     "prompt": (*PASSING, "outputs/demo/*", "s3/*/requests/*", "s3/*/staging/*", "s3/*/avatars/*"),
     "secret": (f"state/{STATE}",),
 }

@@ -79,7 +79,7 @@ def own_folders(settings: Settings) -> tuple[Path, ...]:
 
 
 _KNOWN: dict[tuple[object, ...], tuple[frozenset[str], frozenset[str]]] = {}
-"""What was read before. A forgetting looks at everything three times, and models are large."""
+"""What was read before. A forgetting looks at everything again and again, and models are large."""
 
 
 def _said_by(cloud: Cloud, bucket: str, item: dict) -> tuple[frozenset[str], frozenset[str]]:

@@ -32,8 +32,13 @@ def as_html(picture: Image) -> str | None:
         return None
     buffer = io.BytesIO()
     picture.save(buffer, "PNG")
-    data = base64.b64encode(buffer.getvalue()).decode()
-    return f'<img alt="{escape(text)}" src="data:image/png;base64,{data}">'
+    return tag(buffer.getvalue(), text)
+
+
+def tag(png: bytes, alt: str, more: str = "") -> str:
+    """A PNG in HTML, described; ``more`` attributes as HTML."""
+    data = base64.b64encode(png).decode()
+    return f'<img alt="{escape(alt)}" {more}src="data:image/png;base64,{data}">'
 
 
 def install() -> bool:

@@ -9,11 +9,11 @@ form calls nothing else. Core ipywidgets only.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from html import escape
 from typing import Any
 
 from helpers.errors import CourseError
 from helpers.hosting.client import AvatarClient
+from helpers.ui.alt import tag
 
 LATEST = 12
 """Pictures that the gallery keeps, the newest first."""
@@ -55,9 +55,8 @@ def studio(client: AvatarClient, avatars: Mapping[str, str], **gen_args: Any) ->
         else:
             said.value = f"{model.label}, seed {seed.value}, scale {scale.value:.1f}"
             form.painted = [one, *form.painted][:LATEST]
-            words = escape(f"AI generated: {prompt.value}; {said.value}")
-            source = f"data:image/png;base64,{one.to_base64()}"
-            picture = widgets.HTML(f'<img alt="{words}" width="{SIDE}" src="{source}">')
+            words = f"AI generated: {prompt.value}; {said.value}"
+            picture = widgets.HTML(tag(one.to_png(), words, f'width="{SIDE}" '))
             shown.children = (picture, *shown.children)[:LATEST]
         finally:
             button.disabled = False

@@ -6,7 +6,6 @@ import resource
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -148,9 +147,12 @@ def bad_s3() -> Iterator[tuple[str, dict[str, bytes]]]:
     server.server_close()
 
 
-@contextmanager
-def echo_queue(cloud: Cloud, folder: Path, url: str) -> Iterator[AsyncQueue]:
-    """A queue that works with the S3 at ``url``, before a container that hands back its input."""
+def objects_of(
+    cloud: Cloud, folder: Path, s3: tuple[str, dict[str, bytes]], *names: str
+) -> dict[str, bytes]:
+    """What a queue leaves in ``s3``, in order, whose container hands back its input: a job for each
+    name of an object, or with a body of its own for the empty one."""
+    url, put = s3
 
     class Echo:
         def invoke(self, invocation: Invocation, timeout_s: float) -> Answer:
@@ -165,24 +167,21 @@ def echo_queue(cloud: Cloud, folder: Path, url: str) -> Iterator[AsyncQueue]:
         )
         queue = AsyncQueue(replace(context, url=url, _clients={}), dict)
         queue.serve(Instance(id="i-1", host=Echo(), log=log))
-        yield queue
+        for name in names:
+            asked = {"body": None, "input_location": f"s3://bucket/{name}"} if name else {}
+            queue.put(
+                request(
+                    output_location=f"s3://bucket/out-{name}",
+                    failure_location=f"s3://bucket/error-{name}",
+                    **asked,
+                )
+            )
+        ends = time.monotonic() + 60
+        while len(put) < len(names) and time.monotonic() < ends:
+            time.sleep(0.05)
         queue.close()
         log.close()
-
-
-def request_of(name: str) -> AsyncRequest:
-    asked = {"body": None, "input_location": f"s3://bucket/{name}"} if name else {}
-    return request(
-        output_location=f"s3://bucket/out-{name}",
-        failure_location=f"s3://bucket/error-{name}",
-        **asked,
-    )
-
-
-def wait_for(put: dict[str, bytes], count: int) -> None:
-    ends = time.monotonic() + 60
-    while len(put) < count and time.monotonic() < ends:
-        time.sleep(0.05)
+    return put
 
 
 @pytest.mark.promise(
@@ -193,11 +192,7 @@ def wait_for(put: dict[str, bytes], count: int) -> None:
 def test_an_s3_that_is_cut_or_refuses_fails_the_job_and_not_the_queue(
     cloud: Cloud, tmp_path: Path, bad_s3: tuple[str, dict[str, bytes]]
 ) -> None:
-    url, put = bad_s3
-    with echo_queue(cloud, tmp_path, url) as queue:
-        for name in ("cut", "refused", ""):
-            queue.put(request_of(name))
-        wait_for(put, 3)
+    put = objects_of(cloud, tmp_path, bad_s3, "cut", "refused", "")
     assert set(put) == {"/bucket/error-cut", "/bucket/error-refused", "/bucket/out-"}
     assert b"Failed to download the input s3://bucket/cut" in put["/bucket/error-cut"]
     assert b"s3://bucket/refused: 403" in put["/bucket/error-refused"]
@@ -211,10 +206,6 @@ def test_an_s3_that_is_cut_or_refuses_fails_the_job_and_not_the_queue(
 def test_an_s3_that_is_slow_delays_its_own_job_alone(
     cloud: Cloud, tmp_path: Path, bad_s3: tuple[str, dict[str, bytes]]
 ) -> None:
-    url, put = bad_s3
-    with echo_queue(cloud, tmp_path, url) as queue:
-        for name in ("slow", ""):
-            queue.put(request_of(name))
-        wait_for(put, 2)
+    put = objects_of(cloud, tmp_path, bad_s3, "slow", "")
     assert list(put) == ["/bucket/out-", "/bucket/out-slow"]
     assert put["/bucket/out-slow"] == b"".join(f"{n:100d}".encode() for n in range(DROPS))

@@ -26,7 +26,8 @@ def test_a_sweep_is_run_measured_shown_and_not_run_again(
                   variants=(Variant(name="LoRA", changes=SHORT),))  # fmt: skip
     found = work_through(lab, sweep, name="here", judge=ColourJudge())
     assert (tmp_path / "outputs" / "experiments" / "here" / "summary.csv").is_file()
-    assert found.curves().info["alt"].startswith("Metrics by step")
+    shown = found.curves()
+    assert shown.format == "PNG" and shown.info["alt"].startswith("Metrics by step")
     arms = {"base": {"step": 0, "prompt": "subject"}, "taught": {"step": 1, "prompt": "subject"}}
     assert found.arms(arms, count=2).width > found.arms(arms, count=1).width
     assert found.grid().height > 0
