@@ -37,7 +37,7 @@ def sweep_environments(since: float, *, place: Path = PLACE) -> list[Path]:
 
 
 def running_since() -> list[float]:
-    """When each Triton server that runs here was started (seconds since 1970)."""
+    """When each Triton server of this user that runs here was started (seconds since 1970)."""
     try:
         up = float((_PROC / "uptime").read_text().split()[0])
     except OSError:
@@ -46,10 +46,10 @@ def running_since() -> list[float]:
     found = []
     for process in _PROC.glob("[0-9]*"):
         try:
-            program = (process / "cmdline").read_bytes().partition(b"\0")[0]
+            program = (process / "exe").readlink()  # there before cmdline is
             fields = (process / "stat").read_text().rpartition(")")[2].split()
         except OSError:
             continue
-        if program.endswith(b"/tritonserver"):
+        if program.name.removesuffix(" (deleted)") == "tritonserver":
             found.append(booted + int(fields[19]) / tick)
     return found
