@@ -7,9 +7,12 @@ versions, CUDA, free disk, the size of ``/dev/shm`` (64 MB on an endpoint, by re
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -68,7 +71,8 @@ def check_start_up(
             "pack the archive with wheels",
         )
     try:
-        import torch
+        with _uncollected():
+            import torch
     except Exception as trouble:
         raise SetupError(
             "torch cannot be imported in this container",
@@ -99,6 +103,27 @@ def check_start_up(
         free_disk=free,
         shared_memory=_size_of(devices / "shm"),
     )
+
+
+def import_libraries() -> None:
+    """Import torch, transformers, diffusers and peft, faster than they are imported by the way.
+
+    They make a million objects that all stay. Looking for garbage among them again and again takes
+    Python a quarter of the time.
+    """
+    with _uncollected():
+        import helpers.tuning.networks  # noqa: F401
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    collects = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collects:
+            gc.enable()
 
 
 def _size_of(folder: Path) -> int | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import subprocess
 import sys
 from pathlib import Path
@@ -14,7 +15,7 @@ from helpers.errors import SetupError
 from helpers.hosting.request import OUT_OF_MEMORY_WORDS
 from helpers.pins import _holds, direct_pins, installed, unmet
 from helpers.settings import ROOT
-from helpers.startup import check_start_up
+from helpers.startup import check_start_up, import_libraries
 
 
 @pytest.fixture
@@ -50,6 +51,19 @@ def test_a_torch_that_does_not_import_is_said_so(
     monkeypatch.setitem(sys.modules, "torch", None)
     with pytest.raises(SetupError, match=r"torch cannot be imported.*InferenceAmiVersion"):
         check_start_up(requirements)
+    assert gc.isenabled(), "imports are not watched by the garbage collector; what follows is"
+
+
+def test_imported_libraries_leave_the_garbage_collector_as_it_was() -> None:
+    import_libraries()
+    assert {"torch", "transformers", "diffusers", "peft"} <= sys.modules.keys()
+    assert gc.isenabled()
+    gc.disable()
+    try:
+        import_libraries()
+        assert not gc.isenabled()
+    finally:
+        gc.enable()
 
 
 def test_a_gpu_that_torch_does_not_see_is_refused(

@@ -15,7 +15,7 @@ from typing import Any
 
 from djl_python import Input, Output
 
-from helpers.startup import check_start_up
+from helpers.startup import check_start_up, import_libraries
 
 service: dict[str, Any] = {}
 
@@ -24,6 +24,7 @@ def load(options: dict[str, str]) -> None:
     """Open the base beside this file. The options are those of ``serving.properties``."""
     folder = Path(options["model_dir"])
     print(check_start_up(folder / "requirements.txt"), flush=True)
+    import_libraries()
     import boto3
 
     from helpers.bases import open_base

@@ -17,6 +17,7 @@ from typing import Any
 from helpers.bases import BaseModel, open_base
 from helpers.errors import ExperimentError
 from helpers.experiments.sweep import Cell, Companion, Lesson, Sampling
+from helpers.startup import import_libraries
 from helpers.tuning.config import FineTuneConfig
 from helpers.tuning.train_job import BASE, TRAINING, Container
 
@@ -67,9 +68,10 @@ def read_cell(folder: Path, base: BaseModel) -> Cell:
 
 def run_cell_job(container: Container, *, log: Callable[[str], None]) -> None:
     """What a training job does that was sent a cell: it is in the model folder afterwards."""
+    cell = read_cell(container.channel(TRAINING), open_base(container.channel(BASE)))
+    import_libraries()
     from helpers.experiments.work import run_cell
 
-    cell = read_cell(container.channel(TRAINING), open_base(container.channel(BASE)))
     log(f"[job] cell {cell.hash[:16]}: {len(cell.lessons)} lessons, {len(cell.prompts)} prompts")
     with tempfile.TemporaryDirectory() as folder:
         done = run_cell(cell, Path(folder))

@@ -82,8 +82,9 @@ class FineTuneConfig:
     ``steps_per_photo``           a budget by photos with ``n_steps`` as the most (``step_budget``)
     ``heldout_images``            photos put aside to measure on, a fifth of all at most
     ``heldout_every``             steps between two measurements on them
-    ``patience``                  measurements without a better one after which the training stops;
-                                  the best adapter is then kept. 0: to the end, and the last is kept
+    ``patience``                  measurements without a better one after which the training stops,
+                                  from half of the steps on; the best adapter of that half is then
+                                  kept. 0: to the end, and the last is kept
     ``loss_weighting``            what errors count: ``even``, or ``v``: more the heavier the noise
     ``adam_*``, ``max_grad_norm`` the optimizer's own, and the length to which gradients are cut
     """

@@ -31,7 +31,7 @@ from helpers.tuning.checkpoint import (
 )
 from helpers.tuning.config import FineTuneConfig
 from helpers.tuning.diffusion import prediction_errors
-from helpers.tuning.heldout import Best, HeldOut
+from helpers.tuning.heldout import Best, HeldOut, may_be_best
 from helpers.tuning.lora import training_mode
 from helpers.tuning.networks import Networks
 from helpers.tuning.precision import (
@@ -142,7 +142,8 @@ def train(
                 held_out_loss = None
                 if held_out and ((number + 1) % config.heldout_every == 0 or number + 1 == total):
                     held_out_loss = held_out.loss()
-                    state.best.offer(held_out_loss, number + 1, state.parameters)
+                    if may_be_best(number + 1, total):
+                        state.best.offer(held_out_loss, number + 1, state.parameters)
             step = Step(
                 step=number + 1,
                 total=total,

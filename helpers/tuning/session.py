@@ -17,6 +17,7 @@ from helpers.bases import BaseModel
 from helpers.errors import TrainingError
 from helpers.tuning.checkpoint import Checkpoints
 from helpers.tuning.config import FineTuneConfig
+from helpers.tuning.heldout import may_be_best
 from helpers.tuning.loop import Step, train
 from helpers.tuning.networks import Networks, default_device
 from helpers.tuning.precision import choose_precision, machine_warnings, memory_explained
@@ -175,7 +176,9 @@ def _metrics(
             metrics[f"prior_loss_{name}"] = round(fmean(losses), 6)
     measured = {step.step: step.held_out_loss for step in steps if step.held_out_loss is not None}
     if measured:
-        kept = min(measured, key=lambda step: measured[step]) if config.patience else len(steps)
+        total = steps[-1].total
+        able = [step for step in measured if may_be_best(step, total)]
+        kept = min(able, key=lambda step: measured[step]) if config.patience else len(steps)
         metrics |= {
             "heldout_images": sum(config.heldout_of(len(one.images)) for one in subjects),
             "held_out_loss": round(measured[kept], 6),

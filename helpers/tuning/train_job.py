@@ -24,6 +24,7 @@ from helpers.bases import BaseModel, file_sha256, open_base
 from helpers.bases.folder import MANIFEST as BASE_MANIFEST
 from helpers.bases.prepared import manifest_of
 from helpers.errors import ConfigError, CourseError
+from helpers.startup import import_libraries
 from helpers.strict_json import parse_object
 from helpers.tuning.config import FineTuneConfig
 from helpers.tuning.jumpstart import DataSet, read_dataset, read_hyperparameters, to_config
@@ -122,7 +123,7 @@ def train(container: Container, *, log: Callable[[str], None] = print) -> TunedM
     data = read_dataset(container.channel(TRAINING))
     values = read_hyperparameters(container.hyperparameters())
     config = to_config(values, data, base)
-    # Before torch is imported: what cannot be done costs no time.
+    import_libraries()  # only now: what cannot be done costs no time
     from helpers.tuning.fine_tune import fine_tune_model
     from helpers.tuning.tuned_model import TunedModel
 

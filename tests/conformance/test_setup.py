@@ -153,6 +153,7 @@ def test_packages_beside_the_base_are_the_ones_it_uses(
         (version / "helpers" / name).mkdir(parents=True)
     (version / "helpers" / "startup" / "__init__.py").write_text(
         "def check_start_up(path):\n    import carried\n    return carried.WORDS\n"
+        "def import_libraries(): pass\n"
     )
     (version / "helpers" / "hosting" / "base.py").write_text(
         "error_text = str\n"

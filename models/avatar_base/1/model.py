@@ -21,9 +21,10 @@ class TritonPythonModel:
         here = Path(args["model_repository"]) / args["model_version"]
         # Packages stand beside this file where the container brings none of its own.
         sys.path[:0] = [str(here), str(here / "packages")]
-        from helpers.startup import check_start_up
+        from helpers.startup import check_start_up, import_libraries
 
         pb_utils.Logger.log_info(str(check_start_up(here / "requirements.txt")))
+        import_libraries()
         from helpers.hosting.base import AvatarBase, error_text
         from helpers.hosting.watch import StubWatch, records
 

@@ -7,11 +7,12 @@ the toolkit made of its JSON. What they raise reaches the caller as HTTP 400 wit
 import os
 from pathlib import Path
 
-from helpers.startup import check_start_up
+from helpers.startup import check_start_up, import_libraries
 
 
 def model_fn(model_dir):
     print(check_start_up(Path(__file__).with_name("requirements.txt")), flush=True)
+    import_libraries()
     from helpers.hosting.real_time import RealTimePainter
 
     painter = RealTimePainter(Path(model_dir), safety=os.environ.get("OPTION_SAFETY_CHECKER", ""))
