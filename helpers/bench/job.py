@@ -14,6 +14,7 @@ from typing import Any
 
 from helpers.bench.lanes import serve
 from helpers.bench.machine import peak_memory
+from helpers.startup import import_libraries
 
 STAGES = ("prepare", "priors", "train", "package")
 
@@ -40,6 +41,7 @@ class Stopwatch:
 
 def run(given: Mapping[str, Any]) -> dict[str, Any]:
     """Fine-tune as ``given`` says and tell how long it took and how large it became."""
+    import_libraries()
     import torch
 
     from helpers.bases import open_base

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from helpers.bench.lanes import serve
+from helpers.startup import import_libraries
 
 ELSEWHERE = (
     "{} on the beach",
@@ -30,6 +31,7 @@ def contexts(prompt: str) -> list[str]:
 
 def run(given: Mapping[str, Any]) -> dict[str, Any]:
     """Score every adapter of ``given["adapters"]`` (``None``: the bare base), by its name."""
+    import_libraries()
     from helpers.bases import open_base
     from helpers.bench.job import read_pictures
     from helpers.experiments.judges import open_judge

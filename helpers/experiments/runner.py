@@ -15,6 +15,7 @@ from typing import Any, Protocol
 from helpers.errors import ExperimentError
 from helpers.experiments.store import CellResult, Store
 from helpers.experiments.sweep import Cell
+from helpers.startup import import_libraries
 
 _LOOK_S = 0.5
 
@@ -76,6 +77,7 @@ class LocalRunner:
 
 def _work(cell: Cell, folder: Path, threads: int) -> CellResult:
     # Imported where the work is done: a process that only plans needs no torch.
+    import_libraries()
     import torch
 
     from helpers.experiments.work import run_cell
