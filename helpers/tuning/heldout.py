@@ -23,7 +23,6 @@ from helpers.tuning.weighting import loss_weights
 
 LEVELS = 8
 """Noise levels for each photo, in the middle of as many equal parts of the schedule."""
-GRACE = 0.5
 _SEED = 20_230_801
 _ROWS = 8
 
@@ -96,7 +95,7 @@ def may_be_best(step: int, total: int) -> bool:
 
     While the rate is high likeness still grows, though the loss rises with the size of the steps.
     """
-    return step >= GRACE * total
+    return 2 * step >= total
 
 
 @dataclass(kw_only=True)
