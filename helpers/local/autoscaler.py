@@ -12,6 +12,8 @@ import time
 import traceback
 import uuid
 from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Any
 
 from botocore.exceptions import ClientError
@@ -33,11 +35,25 @@ MOST_ACTIVITIES = 1000
 MEMORY_EVERY_S = 1.0
 
 
-class Autoscaler:
-    """Looks at every asynchronous endpoint once a minute, and scales what has policies."""
+@dataclass(frozen=True)
+class Rules:
+    """What moto keeps about scaling: targets by resource, policies and alarms as described."""
 
-    def __init__(self, context: Context, control: ControlPlane) -> None:
-        self._context, self._control = context, control
+    targets: dict[str, dict[str, Any]] = field(default_factory=dict)
+    policies: list[dict[str, Any]] = field(default_factory=list)
+    alarms: list[dict[str, Any]] = field(default_factory=list)
+
+
+class Autoscaler:
+    """Looks at every asynchronous endpoint once a minute, and scales what has policies.
+
+    ``changes`` counts the calls that may have changed a rule: moto is asked only after another one.
+    """
+
+    def __init__(self, context: Context, control: ControlPlane, changes: Callable[[], int]) -> None:
+        self._context, self._control, self._changes = context, control, changes
+        self._rules = Rules()
+        self._rules_after: int | None = None
         self._minute_s = max(context.settle, SHORTEST_MINUTE_S)
         self._scalers: dict[str, Scaler] = {}
         self._told: dict[str, dict[str, float]] = {}
@@ -83,30 +99,26 @@ class Autoscaler:
         for endpoint in endpoints:
             if endpoint.queue:
                 endpoint.queue.expire()
-        targets = {
-            target["ResourceId"]: target
-            for target in self._pages("describe_scalable_targets", "ScalableTargets")
-            if target["ScalableDimension"] == DIMENSION
-        }
-        for gone in self._scalers.keys() - targets.keys():
+        if (changes := self._changes()) != self._rules_after:
+            self._rules, self._rules_after = self._ask(), changes
+        rules = self._rules
+        for gone in self._scalers.keys() - rules.targets.keys():
             del self._scalers[gone]
-        policies = self._pages("describe_scaling_policies", "ScalingPolicies") if targets else []
-        alarms = self._alarms() if policies else []
         for endpoint in endpoints:
             variant = endpoint.variants[0]
             values = self._measure(endpoint, variant)
             if endpoint.queue and endpoint.queue.backlog:  # an idle endpoint is no news
                 self._measure_memory(endpoint, variant)
             resource = f"endpoint/{endpoint.name}/variant/{variant.name}"
-            if resource in targets:
-                mine = [policy for policy in policies if policy["ResourceId"] == resource]
+            if resource in rules.targets:
+                mine = [policy for policy in rules.policies if policy["ResourceId"] == resource]
                 here = {"Name": "EndpointName", "Value": endpoint.name}
                 heard = [
                     alarm
-                    for alarm in alarms
+                    for alarm in rules.alarms
                     if alarm.get("MetricName") in MEASURED and here in alarm["Dimensions"]
                 ]
-                self._scale(minute, endpoint, variant, targets[resource], mine, heard, values)
+                self._scale(minute, endpoint, variant, rules.targets[resource], mine, heard, values)
 
     def _scale(
         self,
@@ -208,6 +220,15 @@ class Autoscaler:
                     StateValue="ALARM" if alarmed else "OK",
                     StateReason="The local SageMaker compared the metric with the threshold.",
                 )
+
+    def _ask(self) -> Rules:
+        targets = {
+            target["ResourceId"]: target
+            for target in self._pages("describe_scalable_targets", "ScalableTargets")
+            if target["ScalableDimension"] == DIMENSION
+        }
+        policies = self._pages("describe_scaling_policies", "ScalingPolicies") if targets else []
+        return Rules(targets, policies, self._alarms() if policies else [])
 
     def _alarms(self) -> list[dict[str, Any]]:
         pages = self._context.client("cloudwatch").get_paginator("describe_alarms").paginate()

@@ -17,7 +17,7 @@ from xml.sax.saxutils import escape
 from werkzeug.wrappers import Response
 
 from helpers.local.journal import Journal
-from helpers.local.kept_calls import SERVICES, KeptCalls, read_call
+from helpers.local.kept_calls import SCALING, SERVICES, KeptCalls, read_call
 from helpers.local.kept_messages import KeptMessages
 from helpers.local.kept_objects import KeptObjects
 from helpers.local.tagging import answer_create_bucket, creates_bucket
@@ -37,6 +37,11 @@ class Keeper:
         self._calls = KeptCalls(journal)
         self._messages = KeptMessages(journal, region)
         self._objects = KeptObjects(journal, objects)
+        self._scaling_changes = 0
+
+    def scaling_changes(self) -> int:
+        """How many calls so far may have changed a scaling target, a policy or an alarm."""
+        return self._scaling_changes
 
     def put_back(self, url: str, access_key: str) -> None:
         """Fill moto with what the journal kept; to be called before it is asked anything."""
@@ -85,6 +90,8 @@ class Keeper:
                     self._calls.heard(service, environ, body, answer)
                     if service in ("sns", "sqs"):
                         self._messages.look()
+                    if service in SCALING:
+                        self._scaling_changes += 1
                     if operation == "Publish":
                         self._journal.said(parameters["TopicArn"], parameters["Message"])
         return answer

@@ -104,7 +104,7 @@ def serve(
     keeper = Keeper(journal, state / OBJECTS, region, moto)
     keeper.put_back(service.url, service.access_key)
     control = ControlPlane(context)
-    autoscaler = Autoscaler(context, control)
+    autoscaler = Autoscaler(context, control, keeper.scaling_changes)
     server.app = Front(
         doorkeeper=Doorkeeper(
             access_key=service.access_key, secret_key=service.secret_key, port=server.server_port
