@@ -6,6 +6,7 @@ file instead, so a large base costs the disk and not the memory.
 
 from __future__ import annotations
 
+import io
 import os
 import threading
 import uuid
@@ -52,6 +53,7 @@ class KeptObjects:
         self._lock = threading.Lock()
         self._older: dict[str, set[Path]] = {}  # bodies that may be an earlier version's
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        _list_without_bodies()
 
     def look(self, bucket: str, key: str) -> None:
         """Keep an object as it is now, or forget it. Raises ``OSError`` when the disk is full;
@@ -155,6 +157,21 @@ class KeptObjects:
         if data["tags"]:
             tags = [{"Key": name, "Value": value} for name, value in data["tags"].items()]
             s3_backends[ACCOUNT]["aws"].tagger.tag_resource(made.arn, tags)
+
+
+def _list_without_bodies() -> None:
+    """moto lists versions from deep copies of a bucket's objects: copy them without their bodies,
+    which would else be read and written again for every listing."""
+    from moto.s3.models import FakeKey
+
+    def without_body(key: Any, _memo: dict[int, Any]) -> Any:
+        with key.lock:
+            assert key.etag  # worked out from the body, and then remembered
+        copied = object.__new__(type(key))
+        vars(copied).update(vars(key), _value_buffer=io.BytesIO())  # a copy closes its own at last
+        return copied
+
+    FakeKey.__deepcopy__ = without_body  # type: ignore[attr-defined]
 
 
 def _buckets() -> dict[str, Any]:

@@ -29,7 +29,7 @@ from helpers.cloud.images import djl_image
 from helpers.cloud.session import Cloud, LocalSession, open_cloud
 from helpers.errors import ServiceError
 from helpers.local.launch import find, start, stop
-from helpers.local.statefile import LocalService, read_state
+from helpers.local.statefile import OBJECTS, LocalService, read_state
 from helpers.settings import ROOT, Settings
 from tests.local.conftest import model_archive
 from tests.local.jobs import run, send
@@ -300,6 +300,35 @@ def test_large_uploads_arrive_whole(cloud: Cloud, tmp_path: Path) -> None:
     uri = cloud.upload(tmp_path / "big", "big")
     cloud.client("s3").download_file(cloud.bucket, uri.split("/", 3)[3], str(tmp_path / "back"))
     assert (tmp_path / "back").read_bytes() == content
+
+
+def test_versions_are_listed_without_reading_a_body(settings: Settings) -> None:
+    cloud = open_cloud(settings)
+    s3, bodies = cloud.client("s3"), cloud.settings.state / OBJECTS
+    before = set(bodies.iterdir())
+    put = s3.put_object(Bucket=cloud.bucket, Key="listed", Body=b"a body")
+    (body,) = set(bodies.iterdir()) - before
+    body.rename(body.with_suffix(".away"))
+    (listed,) = s3.list_object_versions(Bucket=cloud.bucket, Prefix="listed")["Versions"]
+    assert (listed["Size"], listed["ETag"]) == (6, put["ETag"])
+    body.with_suffix(".away").rename(body)
+    assert s3.get_object(Bucket=cloud.bucket, Key="listed")["Body"].read() == b"a body"
+
+
+def test_objects_that_arrive_during_a_listing_stay_whole(cloud: Cloud) -> None:
+    s3, number = cloud.client("s3"), 40
+
+    def put(one: int) -> None:
+        s3.put_object(Bucket=cloud.bucket, Key=f"during/{one}", Body=bytes([one]) * 100_000)
+
+    with ThreadPoolExecutor(4) as pool:
+        arriving = [pool.submit(put, one) for one in range(number)]
+        while not all(one.done() for one in arriving):
+            s3.list_object_versions(Bucket=cloud.bucket, Prefix="during/")
+    for one in range(number):
+        arriving[one].result()
+        body = s3.get_object(Bucket=cloud.bucket, Key=f"during/{one}")["Body"].read()
+        assert body == bytes([one]) * 100_000
 
 
 def test_a_library_with_an_address_of_its_own_still_comes_here(cloud: Cloud) -> None:
