@@ -47,13 +47,13 @@ class Rules:
 class Autoscaler:
     """Looks at every asynchronous endpoint once a minute, and scales what has policies.
 
-    ``changes`` counts the calls that may have changed a rule: moto is asked only after another one.
+    ``changes`` counts what may have changed a rule, from 0 for none: moto is asked only when it
+    rises.
     """
 
     def __init__(self, context: Context, control: ControlPlane, changes: Callable[[], int]) -> None:
         self._context, self._control, self._changes = context, control, changes
-        self._rules = Rules()
-        self._rules_after: int | None = None
+        self._rules, self._rules_after = Rules(), 0
         self._minute_s = max(context.settle, SHORTEST_MINUTE_S)
         self._scalers: dict[str, Scaler] = {}
         self._told: dict[str, dict[str, float]] = {}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -42,21 +43,27 @@ class Context:
 
     def client(self, name: str) -> Any:
         """A boto3 client of this very service: its parts use S3 and SNS as any caller would."""
-        import boto3
         from botocore.config import Config
 
         with self._lock:
             if name not in self._clients:
-                self._clients[name] = boto3.Session(
-                    aws_access_key_id=self.access_key,
-                    aws_secret_access_key=self.secret_key,
-                    region_name=self.region,
-                ).client(
+                self._clients[name] = self._session.client(
                     name,
                     endpoint_url=self.url,
                     config=Config(max_pool_connections=50, retries={"total_max_attempts": 2}),
                 )
             return self._clients[name]
+
+    @cached_property
+    def _session(self) -> Any:
+        """One for all clients: each session reads botocore's models and endpoints anew."""
+        import boto3
+
+        return boto3.Session(
+            aws_access_key_id=self.access_key,
+            aws_secret_access_key=self.secret_key,
+            region_name=self.region,
+        )
 
     def arn(self, kind: str, name: str) -> str:
         return f"arn:aws:sagemaker:{self.region}:{self.account}:{kind}/{name.lower()}"

@@ -40,12 +40,13 @@ class Keeper:
         self._scaling_changes = 0
 
     def scaling_changes(self) -> int:
-        """How many calls so far may have changed a scaling target, a policy or an alarm."""
+        """How often a scaling target, a policy or an alarm may have changed: 0 if there is none."""
         return self._scaling_changes
 
     def put_back(self, url: str, access_key: str) -> None:
         """Fill moto with what the journal kept; to be called before it is asked anything."""
-        self._calls.say_again(url, access_key, self._region, self._app)
+        said = self._calls.say_again(url, access_key, self._region, self._app)
+        self._scaling_changes += len(SCALING & said)
         self._objects.put_back()
         self._messages.put_back()
 

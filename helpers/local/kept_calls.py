@@ -104,10 +104,15 @@ class KeptCalls:
         else:
             self._strike_resource("s3", bucket)
 
-    def say_again(self, url: str, access_key: str, region: str, app: Callable[..., Wsgi]) -> None:
-        """Tell moto everything again; ``app`` is what answers calls of a service."""
+    def say_again(
+        self, url: str, access_key: str, region: str, app: Callable[..., Wsgi]
+    ) -> set[str]:
+        """Tell moto everything again; ``app`` is what answers calls of a service. Returns the
+        services that were told something."""
+        said = set()
         for name, call in self._journal.all(KIND).items():
             service = name.partition("|")[0]
+            said.add(service)
             scope = f"{access_key}/20260101/{region}/{service}/aws4_request"
             environ = EnvironBuilder(
                 base_url=url,
@@ -126,6 +131,7 @@ class KeptCalls:
                 self._journal.drop(KIND, name)
             elif call["made"]:
                 _rename(region, answer.get_data(as_text=True), call["made"])
+        return said
 
     def _keep(self, name: str, environ: Environ, body: bytes, made: str) -> None:
         wanted = ("CONTENT_TYPE", "HTTP_X_AMZ_TARGET", "HTTP_SMITHY_PROTOCOL")

@@ -8,6 +8,7 @@ was: ``journal`` and ``keeper`` hold what was made, ``revive`` lets endpoints an
 from __future__ import annotations
 
 import argparse
+import functools
 import json
 import logging
 import os
@@ -101,6 +102,8 @@ def serve(
         journal=journal,
     )
     moto = DomainDispatcherApplication(create_backend_app)
+    # It would list moto's own folder for every request, and a host never changes its service.
+    moto.get_backend_for_host = functools.cache(moto.get_backend_for_host)
     keeper = Keeper(journal, state / OBJECTS, region, moto)
     keeper.put_back(service.url, service.access_key)
     control = ControlPlane(context)
