@@ -16,13 +16,14 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from fnmatch import fnmatch
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
 from helpers.cloud.session import LocalSession
-from helpers.local.statefile import STATE, read_state
+from helpers.local.statefile import STATE, LocalService, read_state
 from helpers.photos.consent import PLACES
 
 SLICE = 48
@@ -100,11 +101,11 @@ class Watch:
         self._needles[kind] |= set(needles)
 
     def kinds_in(self, content: bytes) -> set[str]:
+        plain = list(unpacked(content))
         return {
             kind
             for kind, needles in self._needles.items()
-            for plain in unpacked(content)
-            if any(needle in plain for needle in needles)
+            if any(needle in one for one in plain for needle in needles)
         }
 
     def outside(self, places: Mapping[str, Sequence[str]]) -> dict[str, set[str]]:
@@ -129,7 +130,7 @@ class Watch:
     def _look(self) -> None:
         if service := read_state(self.folder / "state"):
             self.add("secret", [service.secret_key.encode()])
-            for place, content in self._bucket(LocalSession(service).client("s3")):
+            for place, content in self._bucket(_s3(service)):
                 if fnmatch(place, "s3/*/requests/*"):  # as they were packed
                     for member in members(content):
                         self.add("photo", slices_of(member))
@@ -163,6 +164,11 @@ class Watch:
                     if again or known not in self._looked:
                         self._looked.add(known)
                         yield path.relative_to(self.folder).as_posix(), path.read_bytes()
+
+
+@lru_cache(maxsize=1)
+def _s3(service: LocalService) -> Any:
+    return LocalSession(service).client("s3")
 
 
 PASSING = ("state/demo-*", "tmp/local-sagemaker-*", "state/service.objects/*")

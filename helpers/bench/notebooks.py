@@ -43,7 +43,7 @@ class Timing:
 
 def numbers() -> tuple[str, ...]:
     """Of the course's notebooks, ``00`` first."""
-    return tuple(path.name[:2] for path in sorted(ROOT.glob("notebooks/0*.ipynb")))
+    return tuple(path.name[:2] for path in sorted(ROOT.glob("notebooks/*.ipynb")))
 
 
 def notebook(number: str) -> Path:
@@ -56,36 +56,42 @@ def notebook(number: str) -> Path:
 
 def run(settings: Settings, *, quick: bool, say: Callable[[str], None]) -> list[Row]:
     """Every notebook's row; ``quick`` is a rehearsal, whose times mean nothing."""
-    return measure(numbers(), settings, quick=quick, say=say)
+    return rows_of(measure(numbers(), settings, quick=quick, say=say))
 
 
 def measure(
     wanted: Sequence[str], settings: Settings, *, quick: bool, say: Callable[[str], None]
-) -> list[Row]:
-    """Run the notebooks of these numbers; those of others have no value. Raises ``CourseError``
-    for one that fails."""
-    rows: list[Row] = []
+) -> dict[str, Timing]:
+    """Run the notebooks of these numbers. Raises ``CourseError`` for one that fails."""
+    timings: dict[str, Timing] = {}
     with tempfile.TemporaryDirectory(prefix="avatar-timing-") as folder:
         environ = _environment(settings, Path(folder), quick=quick)
         try:
-            for number in numbers():
-                path, timing = notebook(number), None
-                if number in wanted:
-                    say(path.stem)
-                    timing = time_notebook(path, environ)
-                rows += rows_of(number, timing, minutes_here(path))
+            for number in sorted(wanted):
+                path = notebook(number)
+                say(path.stem)
+                timings[number] = time_notebook(path, environ)
         finally:
             stop(Settings.from_environment(environ))
-    return rows
+    return timings
 
 
-def rows_of(number: str, timing: Timing | None, said: float) -> list[Row]:
-    """``said``: minutes that the notebook's first cell promises."""
+def rows_of(timings: Mapping[str, Timing]) -> list[Row]:
+    """Rows of every notebook, beside what its first cell promises; without a value where it was
+    not timed. ``off-what-is-said`` is the share by which it is slower or faster than that."""
+    return [
+        row
+        for number in numbers()
+        for row in _rows(number, timings.get(number), minutes_here(notebook(number)))
+    ]
+
+
+def _rows(number: str, timing: Timing | None, said: float) -> list[Row]:
     minutes = timing and timing.seconds / 60
     return [
         Row(name=f"{number}.minutes", value=minutes, unit="min"),
         Row(name=f"{number}.said", value=said, unit="min"),
-        Row(name=f"{number}.of-what-is-said", value=minutes and minutes / said),
+        Row(name=f"{number}.off-what-is-said", value=minutes and abs(minutes / said - 1)),
         Row(name=f"{number}.longest-cell", value=timing and timing.longest, unit="s"),
         Row(name=f"{number}.longest-cell.begins", value=timing and timing.first_line),
     ]
@@ -151,18 +157,23 @@ def _environment(settings: Settings, folder: Path, *, quick: bool) -> dict[str, 
     }
 
 
-def merged(rows: Sequence[Row], machine: Mapping[str, Any], path: Path) -> list[Row]:
-    """Rows, and for those without a value what an earlier report of the same machine has."""
+def kept_timings(machine: Mapping[str, Any], path: Path) -> dict[str, Timing]:
+    """What an earlier report in ``path`` measured on the same machine."""
     if not path.is_file():
-        return list(rows)
+        return {}
     before = read_report(path)
     if before.machine != machine:
-        return list(rows)
-    old = {row["name"]: row["value"] for row in before.results}
-    return [
-        Row(name=row.name, value=old.get(row.name), unit=row.unit) if row.value is None else row
-        for row in rows
-    ]
+        return {}
+    values = {row["name"]: row["value"] for row in before.results}
+    return {
+        number: Timing(
+            seconds=60 * values[f"{number}.minutes"],
+            longest=values[f"{number}.longest-cell"],
+            first_line=values[f"{number}.longest-cell.begins"],
+        )
+        for number in numbers()
+        if values.get(f"{number}.minutes") is not None
+    }
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -175,7 +186,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for number in given.numbers:
             notebook(number)
         began = time.monotonic()
-        rows = measure(
+        timings = measure(
             given.numbers, settings, quick=False, say=lambda text: print(text, flush=True)
         )
     except CourseError as trouble:
@@ -185,7 +196,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     machine = json.loads(json.dumps(describe_machine(settings)))
     folder = settings.outputs / "bench"
-    rows = merged(rows, machine, folder / "notebooks.json")
+    rows = rows_of({**kept_timings(machine, folder / "notebooks.json"), **timings})
     report = make_report("notebooks", rows, machine=machine, seconds=time.monotonic() - began)
     report.write(folder)
     write_page(report)

@@ -45,7 +45,10 @@ def section(report: Report) -> str:
 
 
 def _minutes(row: Mapping[str, Any]) -> str:
-    return "not measured" if row["value"] is None else f"{row['value']:.1f} min"
+    minutes = row["value"]
+    if minutes is None:
+        return "not measured"
+    return f"{minutes:.1f} min" if minutes >= 1 else f"{minutes * 60:.0f} s"
 
 
 def _seconds(row: Mapping[str, Any]) -> str:

@@ -13,10 +13,12 @@ from helpers.cloud.session import Cloud
 from helpers.settings import ROOT
 from helpers.tables import Table
 
+_TIME = re.compile(r"\n\| time \| (?:about )?([\d.]+) (second|minute)s?\b")
+
 
 def course_plan(cloud: Cloud) -> Table:
     """Minutes that each notebook takes here, as its first cell says; and what it runs on AWS."""
-    minutes = {path.stem: minutes_here(path) for path in sorted(ROOT.glob("notebooks/0*.ipynb"))}
+    minutes = {path.stem: minutes_here(path) for path in sorted(ROOT.glob("notebooks/*.ipynb"))}
     estimates = [
         (need.notebook, estimate(cloud, need.what, need.instance_type, count=need.count,
                                  hours=need.hours, use=need.use))
@@ -24,7 +26,7 @@ def course_plan(cloud: Cloud) -> Table:
     ]  # fmt: skip
     rows = []
     for stem, taken in minutes.items():
-        here = f"{taken:g} min" if taken else "?"
+        here = _here(taken) if taken else "?"
         items = [found for notebook, found in estimates if notebook == stem[:2]]
         said = [(stem, "" if number else here, *_words(one)) for number, one in enumerate(items)]
         rows += said or [(stem, here, "-", "", "")]
@@ -40,17 +42,21 @@ def course_plan(cloud: Cloud) -> Table:
         head=("notebook", "here", "on AWS", "hours", "dollars"),
         rows=rows,
         notes=[
-            f"In all {sum(minutes.values()):g} minutes here, {money(known)} on AWS.",
+            f"In all {sum(minutes.values()):.0f} minutes here, {money(known)} on AWS.",
             f"Hours on AWS: {PLANNED}. Prices: {'; '.join(sources)}.",
         ],
     )
 
 
 def minutes_here(notebook: Path) -> float:
-    """The minutes in a notebook's first table; 0 where it does not say."""
+    """The minutes in a notebook's first table, seconds counted as such; 0 where it does not say."""
     cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
-    found = re.search(r"\n\| time \| (?:about )?([\d.]+) minutes?", "".join(cells[0]["source"]))
-    return float(found[1]) if found else 0.0
+    found = _TIME.search("".join(cells[0]["source"]))
+    return float(found[1]) / (60 if found[2] == "second" else 1) if found else 0.0
+
+
+def _here(minutes: float) -> str:
+    return f"{minutes:g} min" if minutes >= 1 else f"{minutes * 60:.0f} s"
 
 
 def _words(found: Estimate) -> tuple[str, str, str]:
