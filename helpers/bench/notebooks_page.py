@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from textwrap import shorten
 from typing import Any
 
 from helpers.bench.page import fill_file, markdown
@@ -56,4 +57,5 @@ def _seconds(row: Mapping[str, Any]) -> str:
 
 
 def _code(row: Mapping[str, Any]) -> str:
-    return f"`{row['value'][:60].replace('|', ' ')}`" if row["value"] else ""
+    words = (row["value"] or "").replace("|", " ")
+    return f"`{shorten(words, 60, placeholder=' …')}`" if words else ""
