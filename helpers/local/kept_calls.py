@@ -52,6 +52,7 @@ _UNDOES = {
 """Strikes one call of a resource and not the resource."""
 SERVICES = {service for service, _ in _MAKES}
 SCALING = {_SCALING, _ALARMS}
+"""Where what scales endpoints is kept."""
 _MADE = re.compile(r'<SubscriptionArn>(arn:[^<]+)<|"PolicyARN": ?"(arn:[^"]+)"')
 """Names that moto draws at random: they have to be the same ones again."""
 
