@@ -13,6 +13,7 @@ from typing import Any
 from helpers.bench.page import fill_file, markdown
 from helpers.bench.report import Report
 from helpers.settings import ROOT
+from helpers.ui.plan import in_words
 
 PAGE = ROOT / "docs" / "instructor.md"
 
@@ -46,10 +47,7 @@ def section(report: Report) -> str:
 
 
 def _minutes(row: Mapping[str, Any]) -> str:
-    minutes = row["value"]
-    if minutes is None:
-        return "not measured"
-    return f"{minutes:.1f} min" if minutes >= 1 else f"{minutes * 60:.0f} s"
+    return "not measured" if row["value"] is None else in_words(row["value"])
 
 
 def _seconds(row: Mapping[str, Any]) -> str:

@@ -37,16 +37,14 @@ class Keeper:
         self._calls = KeptCalls(journal)
         self._messages = KeptMessages(journal, region)
         self._objects = KeptObjects(journal, objects)
-        self._scaling_changes = 0
 
     def scaling_changes(self) -> int:
         """How often a scaling target, a policy or an alarm may have changed: 0 if there is none."""
-        return self._scaling_changes
+        return sum(self._calls.told[service] for service in SCALING)
 
     def put_back(self, url: str, access_key: str) -> None:
         """Fill moto with what the journal kept; to be called before it is asked anything."""
-        said = self._calls.say_again(url, access_key, self._region, self._app)
-        self._scaling_changes += len(SCALING & said)
+        self._calls.say_again(url, access_key, self._region, self._app)
         self._objects.put_back()
         self._messages.put_back()
 
@@ -91,8 +89,6 @@ class Keeper:
                     self._calls.heard(service, environ, body, answer)
                     if service in ("sns", "sqs"):
                         self._messages.look()
-                    if service in SCALING:
-                        self._scaling_changes += 1
                     if operation == "Publish":
                         self._journal.said(parameters["TopicArn"], parameters["Message"])
         return answer

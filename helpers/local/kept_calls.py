@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 from urllib.parse import parse_qsl
@@ -70,15 +71,18 @@ def read_call(environ: Environ, body: bytes) -> tuple[str, dict[str, Any]]:
 
 
 class KeptCalls:
-    """The kept calls of one journal."""
+    """The kept calls of one journal. ``told`` counts, by service, the calls that may have changed
+    something, those that were said again included."""
 
     def __init__(self, journal: Journal) -> None:
         self._journal = journal
+        self.told: Counter[str] = Counter()
 
     def heard(
         self, service: str, environ: Environ, body: bytes, answer: Response | None = None
     ) -> None:
         """A call was served: keep it, strike out what it deletes, or neither."""
+        self.told[service] += 1
         operation, parameters = read_call(environ, body)
         if operation == "Unsubscribe":
             self._strike(lambda name, call: call["made"] == parameters["SubscriptionArn"])
@@ -105,15 +109,11 @@ class KeptCalls:
         else:
             self._strike_resource("s3", bucket)
 
-    def say_again(
-        self, url: str, access_key: str, region: str, app: Callable[..., Wsgi]
-    ) -> set[str]:
-        """Tell moto everything again; ``app`` is what answers calls of a service. Returns the
-        services that were told something."""
-        said = set()
+    def say_again(self, url: str, access_key: str, region: str, app: Callable[..., Wsgi]) -> None:
+        """Tell moto everything again; ``app`` is what answers calls of a service."""
         for name, call in self._journal.all(KIND).items():
             service = name.partition("|")[0]
-            said.add(service)
+            self.told[service] += 1
             scope = f"{access_key}/20260101/{region}/{service}/aws4_request"
             environ = EnvironBuilder(
                 base_url=url,
@@ -132,7 +132,6 @@ class KeptCalls:
                 self._journal.drop(KIND, name)
             elif call["made"]:
                 _rename(region, answer.get_data(as_text=True), call["made"])
-        return said
 
     def _keep(self, name: str, environ: Environ, body: bytes, made: str) -> None:
         wanted = ("CONTENT_TYPE", "HTTP_X_AMZ_TARGET", "HTTP_SMITHY_PROTOCOL")

@@ -26,7 +26,7 @@ def course_plan(cloud: Cloud) -> Table:
     ]  # fmt: skip
     rows = []
     for stem, taken in minutes.items():
-        here = _here(taken) if taken else "?"
+        here = in_words(taken) if taken else "?"
         items = [found for notebook, found in estimates if notebook == stem[:2]]
         said = [(stem, "" if number else here, *_words(one)) for number, one in enumerate(items)]
         rows += said or [(stem, here, "-", "", "")]
@@ -55,8 +55,9 @@ def minutes_here(notebook: Path) -> float:
     return float(found[1]) / (60 if found[2] == "second" else 1) if found else 0.0
 
 
-def _here(minutes: float) -> str:
-    return f"{minutes:g} min" if minutes >= 1 else f"{minutes * 60:.0f} s"
+def in_words(minutes: float) -> str:
+    """``9.5 min``, and less than a minute in seconds: ``7 s``."""
+    return f"{minutes:.1f} min" if minutes >= 1 else f"{minutes * 60:.0f} s"
 
 
 def _words(found: Estimate) -> tuple[str, str, str]:
