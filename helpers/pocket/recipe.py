@@ -2,12 +2,12 @@
 
     python -m helpers.pocket.recipe --hours 2.5
 
-Stages: pictures, autoencoder, latents, reading lessons for the text encoder, U-Net with text
-encoder, decoder, judge. Each writes checkpoints into ``--work`` and takes up from them after a
-kill. ``--hours`` times a few steps of everything first and fixes the numbers of steps in
-``plan.json`` there: the same plan, seed, thread count and version of torch give the same weights.
-``--go-on-from models/pocket --seed 8`` trains that base's U-Net and text encoder for longer, on
-pictures of another seed; its encoder stays.
+Stages: pictures, autoencoder, latents, reading lessons for the text encoder, U-Net, decoder, judge.
+Each writes checkpoints into ``--work`` and takes up from them after a kill. ``--hours`` times a few
+steps of everything first and fixes the numbers of steps in ``plan.json`` there: the same plan,
+seed, thread count and version of torch give the same weights. ``--go-on-from models/pocket --seed
+8`` gives that base's text encoder and U-Net more of both, on pictures of another seed; its
+autoencoder keeps its latents.
 Progress goes to ``log.jsonl``, sample sheets to ``sheets/``.
 """
 
@@ -51,7 +51,7 @@ from helpers.pocket.world.identities import make_identities
 
 HELD_OUT = 999
 """Seed of scenes that no training draws."""
-SHARES = {"vae": 0.20, "polish": 0.08, "text": 0.04, "base": 0.53, "judge": 0.10, "decoder": 0.05}
+SHARES = {"vae": 0.20, "polish": 0.08, "text": 0.06, "base": 0.51, "judge": 0.10, "decoder": 0.05}
 """How the time that is left after rendering is spent."""
 
 
@@ -238,7 +238,7 @@ class Training:
             self.log("text", step, loss)
 
     def train_base(self, world: World, plan: dict[str, int]) -> None:
-        """The U-Net and the text encoder together, on latents; a sheet of samples now and then."""
+        """The U-Net, on latents and captions; a sheet of samples now and then."""
         from safetensors.torch import load_file, save_file
 
         path, channels = self.work / "latents.safetensors", self.shape.latent_channels

@@ -16,14 +16,15 @@ from helpers.tuning.presets import EVEN
 CAP = 5.0
 """The gamma of min-SNR."""
 MOST = 40.0
-"""What the heaviest noise counts at most; the plain rule would have it count thousands."""
+"""What the heaviest noise counts at most where noise is predicted; the plain rule would have it
+count thousands."""
 
 
 def min_snr(alphas_cumprod: torch.Tensor, cap: float = CAP) -> torch.Tensor:
     """min(SNR, ``cap``) / SNR of each timestep, for errors of predicted noise (Hang et al. 2023,
     arXiv 2303.09556)."""
     snr = alphas_cumprod / (1 - alphas_cumprod)
-    return snr.clamp(max=cap) / snr
+    return torch.where(snr > cap, cap / snr, 1.0)
 
 
 def as_v(alphas_cumprod: torch.Tensor) -> torch.Tensor:
@@ -36,12 +37,12 @@ def as_v(alphas_cumprod: torch.Tensor) -> torch.Tensor:
 def loss_weights(schedule: Any, weighting: str) -> torch.Tensor:
     """The weight of each timestep of a base's ``schedule``: shape ``(timesteps,)``, mean 1.
 
-    ``v`` means the same for every base: where v itself is predicted, most of it is there already.
+    ``v`` means the same for every base, but for the heaviest noise: where v itself is predicted it
+    needs no bound, and a schedule may end in noise alone.
     """
     kept = schedule.alphas_cumprod
     if weighting == EVEN:
         return torch.ones_like(kept)
-    weights = as_v(kept)
-    if schedule.config.prediction_type == "v_prediction":
-        weights = weights * kept  # a squared error of noise is that share of one of v
+    of_v = schedule.config.prediction_type == "v_prediction"
+    weights = min_snr(kept) if of_v else as_v(kept)
     return weights / weights.mean()

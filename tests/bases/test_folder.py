@@ -20,7 +20,7 @@ CopyBase = Callable[[], Path]
 
 
 def test_a_folder_says_what_it_is(tiny: BaseModel) -> None:
-    assert (tiny.id, tiny.resolution, tiny.prediction_type) == ("pocket", 64, "epsilon")
+    assert (tiny.id, tiny.resolution, tiny.prediction_type) == ("pocket", 64, "v_prediction")
 
 
 def test_the_hash_is_the_weights_and_nothing_else(tiny: BaseModel, copy_base: CopyBase) -> None:
@@ -36,11 +36,11 @@ def test_the_prediction_type_comes_from_the_base_s_scheduler(
     copy_base: CopyBase, register: Register
 ) -> None:
     folder = copy_base()
-    edit(folder / "scheduler/scheduler_config.json", prediction_type="v_prediction")
-    with pytest.raises(BaseModelError, match=r"v_prediction.*matches no entry"):
+    edit(folder / "scheduler/scheduler_config.json", prediction_type="epsilon")
+    with pytest.raises(BaseModelError, match=r"epsilon.*matches no entry"):
         open_base(folder)
-    register("toy/v", prediction_type="v_prediction", ours=True, licence=MIT_0)
-    assert (open_base(folder).prediction_type, open_base(folder).id) == ("v_prediction", "toy/v")
+    register("toy/e", prediction_type="epsilon", ours=True, licence=MIT_0)
+    assert (open_base(folder).prediction_type, open_base(folder).id) == ("epsilon", "toy/e")
     edit(folder / "scheduler/scheduler_config.json", prediction_type="sample")
     with pytest.raises(BaseModelError, match="predicts 'sample'"):
         open_base(folder)
@@ -121,13 +121,11 @@ def test_pinned_weights_under_another_configuration_are_refused(
 ) -> None:
     """The trap of the original's notebook: the U-Net of one base, the scheduler of the other."""
     folder = copy_base()
-    register(
-        "toy/v", weights={"fp16": pins_of(tiny)}, prediction_type="v_prediction", licence=MIT_0
-    )
-    with pytest.raises(BaseModelError, match=r"weights of toy/v and not its configuration"):
+    register("toy/e", weights={"fp16": pins_of(tiny)}, prediction_type="epsilon", licence=MIT_0)
+    with pytest.raises(BaseModelError, match=r"weights of toy/e and not its configuration"):
         open_base(folder)
-    edit(folder / "scheduler/scheduler_config.json", prediction_type="v_prediction")
-    assert open_base(folder).id == "toy/v"
+    edit(folder / "scheduler/scheduler_config.json", prediction_type="epsilon")
+    assert open_base(folder).id == "toy/e"
 
 
 def test_a_pipeline_of_another_kind_is_refused_with_the_reason(copy_base: CopyBase) -> None:

@@ -35,7 +35,7 @@ def test_a_package_is_the_base_and_says_so(
     written = prepared.write(tmp_path / "package")
     manifest = json.loads((written.folder / MANIFEST).read_text())
     assert (manifest["id"], manifest["hash"]) == ("pocket", tiny.hash)
-    assert (manifest["prediction_type"], manifest["resolution"]) == ("epsilon", 64)
+    assert (manifest["prediction_type"], manifest["resolution"]) == ("v_prediction", 64)
     on_disk = {p.relative_to(written.folder).as_posix() for p in written.folder.rglob("*.*")}
     assert on_disk == {*manifest["files"], MANIFEST}
     for name, facts in manifest["files"].items():

@@ -139,7 +139,7 @@ def test_the_manifest_says_how_it_was_made(tiny: BaseModel, made: Adapter) -> No
     manifest = read_adapter(made.folder).manifest
     assert manifest == made.manifest
     assert (manifest.base_model, manifest.base_hash) == (tiny.id, tiny.hash)
-    assert (manifest.prediction_type, manifest.resolution) == ("epsilon", 64)
+    assert (manifest.prediction_type, manifest.resolution) == ("v_prediction", 64)
     assert (manifest.rank, manifest.alpha) == (8, 3)
     assert (manifest.text_encoder_rank, manifest.text_encoder_alpha) == (4, 10)
     assert (manifest.prompt, manifest.token, manifest.class_noun) == (

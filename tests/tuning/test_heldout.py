@@ -80,7 +80,7 @@ def test_the_training_stops_when_nothing_gets_better_and_keeps_the_best_of_its_s
     tiny: BaseModel, settings: Make, ten: list[Image.Image], tmp_path: Path
 ) -> None:
     # So fast that the photos put aside are soon worse off.
-    wild = settings(n_steps=60, learning_rate=0.2, lr_scheduler="constant", lr_warmup=0.0,
+    wild = settings(n_steps=60, learning_rate=0.1, lr_scheduler="constant", lr_warmup=0.0,
                     patience=2, **MEASURED)  # fmt: skip
     steps, tensors = _run(tiny, wild, ten)
     measured = {step.step: step.held_out_loss for step in steps if step.held_out_loss is not None}

@@ -19,7 +19,7 @@ from helpers.pocket.world.scene import Scene, draw_scene, render
 CAPTIONS = 4
 """Captions stored for each picture; training picks one at random."""
 CHUNK = 500
-VERSION = 2
+VERSION = 3
 """Raised with every change of the renderer that changes pixels: old chunks are then left alone."""
 
 

@@ -166,7 +166,7 @@ def draw_animal(rng: Random, kind: str) -> Animal:
         marking=str(rng.choice(MARKINGS)),
         chest=bool(rng.random() < 0.4), socks=bool(rng.random() < 0.35),
         mask=bool(rng.random() < 0.3),
-        pointed_ears=kind == "cat" or bool(rng.random() < 0.5),
+        pointed_ears=kind == "cat" or bool(rng.random() < 0.2),
         eyes=near(rng, ((70, 44, 24), (150, 120, 40), (110, 150, 70), (90, 140, 170))[
             int(rng.integers(4))] if kind == "cat" else (60, 40, 26), 6),
         **_numbers(rng, Animal, "marked", "ear", "tail", "build", "legs", "muzzle", "shaggy",
