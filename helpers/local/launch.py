@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from typing import IO
@@ -66,13 +67,18 @@ def stop(settings: Settings) -> bool:
         if service is None:
             remove_state(settings.state)
             return False
-        os.kill(service.pid, signal.SIGTERM)
+        _signal(service.pid, signal.SIGTERM)
         if not _until(lambda: not is_alive(settings.state), STOP_LIMIT_S):
-            os.kill(service.pid, signal.SIGKILL)  # its guard ends the containers
+            _signal(service.pid, signal.SIGKILL)  # its guard ends the containers
             if not _until(lambda: not is_alive(settings.state), STOP_LIMIT_S):
                 raise ServiceError(f"the local SageMaker (process {service.pid}) does not end")
         remove_state(settings.state)
         return True
+
+
+def _signal(pid: int, number: signal.Signals) -> None:
+    with suppress(ProcessLookupError):  # it ended by itself meanwhile
+        os.kill(pid, number)
 
 
 def remove_leftovers(settings: Settings) -> list[Path]:

@@ -58,7 +58,8 @@ def load_networks(
     would go on with random numbers in its place.
     """
     device = device or default_device()
-    with BUILDING, _no_progress_bar():
+    # Some layers draw their first weights even though stored ones replace them.
+    with BUILDING, _no_progress_bar(), torch.random.fork_rng(devices=[]):
         loaded = {
             "text_encoder": load_text_encoder(base.folder / "text_encoder", dtype),
             "vae": _load(AutoencoderKL, base.folder / "vae", dtype),

@@ -141,7 +141,8 @@ def test_min_snr_weighs_subject_and_class_by_the_closed_form(
     batch, plain = errors(dreambooth)
     kept = networks.noise.alphas_cumprod[batch.times]
     snr = kept / (1 - kept)
-    weights = torch.minimum(snr, torch.tensor(5.0)) / snr
+    assert networks.noise.config.prediction_type == "v_prediction"
+    weights = torch.minimum(snr, torch.tensor(5.0)) / (snr + 1)
     assert torch.allclose(errors(MinSnr(networks))[1], plain * weights)
 
 

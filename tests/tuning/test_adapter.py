@@ -246,7 +246,7 @@ def test_tensors_that_diffusers_would_pass_over_are_refused(copied: Path, key: s
 
 def test_an_adapter_of_another_base_is_refused(tiny: BaseModel, made: Adapter) -> None:
     check_base(made, tiny)
-    for other in (replace(tiny, hash="0" * 64), replace(tiny, prediction_type="v_prediction")):
+    for other in (replace(tiny, hash="0" * 64), replace(tiny, prediction_type="epsilon")):
         with pytest.raises(AdapterError, match="another base"):
             check_base(made, other)
 

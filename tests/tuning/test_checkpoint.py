@@ -79,7 +79,7 @@ def test_a_kill_while_writing_leaves_the_checkpoint_before(
 
 
 def test_an_early_stop_stays_one(settings: Make, run: Callable, tmp_path: Path) -> None:
-    config = settings(**{**ALL, "n_steps": 60, "learning_rate": 0.2, "patience": 1})
+    config = settings(**{**ALL, "n_steps": 60, "learning_rate": 0.1, "patience": 1})
     first = list(run(config, tmp_path, every=1))
     assert len(first) < 60
     assert list(run(config, tmp_path, every=1)) == first
