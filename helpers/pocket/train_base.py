@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 from diffusers.models.attention_processor import AttnProcessor
+from torch.nn import functional as F
 
 from helpers.pocket.checkpoint import load_state, save_state
 from helpers.pocket.model import build_scheduler
 from helpers.pocket.train_vae import cosine
 from helpers.pocket.vocabulary import FILLERS
+from helpers.tuning.diffusion import target_of
 
 if TYPE_CHECKING:
     from diffusers import UNet2DConditionModel
@@ -71,7 +73,7 @@ def train_base(
     average = {key: value.detach().clone() for key, value in weights.items()}
     start = load_state(checkpoint, modules={"unet": unet}, optimizer=optimizer, average=average)
 
-    alphas = build_scheduler().alphas_cumprod
+    schedule = build_scheduler()
     ids = torch.tensor(
         [[tokenizer(c, padding="max_length", truncation=True).input_ids for c in four]
          for four in captions], dtype=torch.int32,
@@ -92,16 +94,14 @@ def train_base(
         clean = (mean + spread) * scale
         noise = torch.randn(clean.shape, generator=noise_seed)
         times = timesteps(batch, rng)
-        level = alphas[times][:, None, None, None]
-        noisy = level.sqrt() * clean + (1 - level).sqrt() * noise
+        noisy = schedule.add_noise(clean, noise, times)  # type: ignore[arg-type]
         for group in optimizer.param_groups:
             group["lr"] = cosine(step, steps, rate, warmup=200)
         with torch.autocast("cpu", dtype=torch.bfloat16):
             with torch.no_grad():
                 context = text_encoder(words.long())[0]
             guess = unet(noisy.contiguous(memory_format=torch.channels_last), times, context).sample
-        target = level.sqrt() * noise - (1 - level).sqrt() * clean
-        loss = ((guess.float() - target) ** 2).mean()
+        loss = F.mse_loss(guess.float(), target_of(schedule, clean, noise, times))
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(list(weights.values()), 1.0)

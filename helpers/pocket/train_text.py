@@ -77,7 +77,7 @@ def train_text(
     seed: int = 0,
     save_every: int = 250,
 ) -> Iterator[tuple[int, float]]:
-    """Yield ``(step, loss)``; resumes from ``checkpoint`` and writes it as it goes.
+    """Yield ``(step, loss)``, of the labels; resumes from ``checkpoint`` and writes it as it goes.
 
     What a caption says of its scene, and which words it used, is read linearly from one place
     behind its last word. ``keep`` also holds the output near what it was.
@@ -107,13 +107,13 @@ def train_text(
             output = text_encoder(ids)[0]
         output = output.float()
         seen = output[torch.arange(batch), places]
+        loss = label_loss(heads, seen, truth)
         # Words too, as much of what captions say is in no label.
-        loss = label_loss(heads, seen, truth) + _word_loss(words(seen), ids)
-        total = loss
+        total = loss + _word_loss(words(seen), ids)
         if before is not None:
             with torch.no_grad(), torch.autocast("cpu", dtype=torch.bfloat16):
                 was = before(ids)[0]
-            total = loss + KEEP * F.mse_loss(output, was.float())
+            total = total + KEEP * F.mse_loss(output, was.float())
         optimizer.zero_grad(set_to_none=True)
         total.backward()
         torch.nn.utils.clip_grad_norm_(weights, 1.0)

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from diffusers import DDPMScheduler
 from PIL import Image
 
 from helpers.bases import BaseModel
@@ -141,9 +142,12 @@ def test_min_snr_weighs_subject_and_class_by_the_closed_form(
     batch, plain = errors(dreambooth)
     kept = networks.noise.alphas_cumprod[batch.times]
     snr = kept / (1 - kept)
+    capped = torch.minimum(snr, torch.tensor(5.0))
     assert networks.noise.config.prediction_type == "v_prediction"
-    weights = torch.minimum(snr, torch.tensor(5.0)) / (snr + 1)
-    assert torch.allclose(errors(MinSnr(networks))[1], plain * weights)
+    assert torch.allclose(errors(MinSnr(networks))[1], plain * capped / (snr + 1))
+    noise = DDPMScheduler.from_config(networks.noise.config, prediction_type="epsilon")
+    of_noise = replace(networks, noise=noise)
+    assert torch.allclose(MinSnr(of_noise).weights[batch.times], capped / snr)
 
 
 def test_finished_jobs_are_not_done_again_unless_what_they_were_asked_changes(

@@ -131,7 +131,8 @@ def test_a_killed_training_resumes_bit_for_bit(tmp_path: Path, tokenizer) -> Non
 def test_reading_lessons_tell_captions_apart_behind_their_last_word(
     tmp_path: Path, tokenizer
 ) -> None:
-    """By which kind is named, which is a label, and by which cushion, which is none."""
+    """By which kind is named, which is a label and read linearly there, and by which cushion, which
+    is none."""
     captions = [[f"a photo of a {kind} with a {colour} cushion"]
                 for kind in ("dog", "chair") for colour in ("red", "black")] * 4  # fmt: skip
     labels = np.full((16, len(LABELS)), -1, np.int8)
@@ -144,20 +145,22 @@ def test_reading_lessons_tell_captions_apart_behind_their_last_word(
         seen = text(four.input_ids)[0][:, 40]
         return torch.cdist(seen, seen)[~torch.eye(4, dtype=torch.bool)].min().item()
 
-    def lessons(path: Path, upto: int) -> tuple[list[float], dict[str, torch.Tensor]]:
+    def lessons(path: Path, upto: int) -> tuple[list[float], list[float], dict[str, torch.Tensor]]:
         torch.manual_seed(0)
-        text, apart = build_text_encoder(TINY, tokenizer), []
-        for step, _ in train_text(text, tokenizer, world, steps=60, checkpoint=path,
-                                  batch=8, rate=1e-2, save_every=30):  # fmt: skip
+        text, losses, apart = build_text_encoder(TINY, tokenizer), [], []
+        for step, loss in train_text(text, tokenizer, world, steps=60, checkpoint=path,
+                                     batch=8, rate=1e-2, save_every=30):  # fmt: skip
+            losses.append(loss)
             apart.append(closest(text))
             if step == upto:
                 break
-        return apart, {key: value.clone() for key, value in text.state_dict().items()}
+        return losses, apart, {key: value.clone() for key, value in text.state_dict().items()}
 
-    apart, whole = lessons(tmp_path / "whole", 60)
+    losses, apart, whole = lessons(tmp_path / "whole", 60)
+    assert losses[0] > 1.5 and np.mean(losses[-5:]) < 0.2
     assert apart[-1] > 3 * apart[0], apart
     lessons(tmp_path / "killed", 40)
-    rest, resumed = lessons(tmp_path / "killed", 60)
+    rest, _, resumed = lessons(tmp_path / "killed", 60)
     assert len(rest) == 30 and all(torch.equal(whole[key], resumed[key]) for key in whole)
 
 
