@@ -46,7 +46,7 @@ class Judge(nn.Module):
                 blocks += [nn.Conv2d(wide, after, 3, stride=stride, padding=1),
                            nn.GroupNorm(16, after), nn.SiLU()]  # fmt: skip
         self.body = nn.Sequential(*blocks)
-        wide = WIDTHS[-1] * 5
+        wide = WIDTHS[-1] * 5 + WIDTHS[-2] + WIDTHS[-3]
         self.labels = nn.Linear(wide, sum(map(len, LABELS.values())))
         self.identity = nn.Sequential(nn.Linear(wide, 256), nn.SiLU(), nn.Linear(256, IDENTITY))
         self.agreement = nn.Sequential(nn.Linear(wide, 256), nn.SiLU(), nn.Linear(256, AGREEMENT))
@@ -58,12 +58,21 @@ class Judge(nn.Module):
         self.said = nn.Linear(TEXT, AGREEMENT)
 
     def features(self, pictures: torch.Tensor) -> torch.Tensor:
-        """(N, 960): mean and maximum of the whole, and the means of three bands."""
-        grid = self.body(pictures)
+        """(N, 1152): mean and maximum of the whole, the means of three bands, and the maxima on 8
+        and 16 pixels, where a muzzle or an ear is still to be seen."""
+        *_, fine, finer, grid = self._stages(pictures)
         bands = [
             part.mean((2, 3)) for part in (grid[:, :, :1], grid[:, :, 1:3, 1:3], grid[:, :, 3:])
         ]
-        return torch.cat([grid.mean((2, 3)), grid.amax((2, 3)), *bands], 1)
+        maxima = [stage.amax((2, 3)) for stage in (grid, finer, fine)]
+        return torch.cat([grid.mean((2, 3)), *maxima, *bands], 1)
+
+    def _stages(self, pictures: torch.Tensor) -> list[torch.Tensor]:
+        seen = []
+        for block in self.body:
+            pictures = block(pictures)
+            seen.append(pictures)
+        return seen[5::6]
 
     def split(self, features: torch.Tensor) -> dict[str, torch.Tensor]:
         """Scores of every label's values, (N, values) each."""
@@ -112,11 +121,7 @@ class Judge(nn.Module):
 
         For perceptual distances, as LPIPS takes them from a network that learned to name things.
         """
-        grid, seen = _prepare(pictures), []
-        for block in self.body:
-            grid = block(grid)
-            seen.append(grid)
-        return seen[5::6]
+        return self._stages(_prepare(pictures))
 
     def save(self, path: Path) -> None:
         """Write the weights in half precision, with the labels and words they were trained for."""

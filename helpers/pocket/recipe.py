@@ -72,7 +72,7 @@ class Recipe:
     vae_batch: int = 16
     text_batch: int = 48
     base_batch: int = 32
-    judge_batch: int = 96
+    judge_batch: int = 64
     rate: float = 1e-3
     seed: int = 7
     sheet_every: int = 1_000
