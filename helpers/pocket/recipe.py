@@ -28,8 +28,11 @@ import numpy as np
 import torch
 from transformers import CLIPTokenizer
 
+from helpers.pocket.even import even_out
 from helpers.pocket.judge import Judge
+from helpers.pocket.look import look_weights
 from helpers.pocket.model import (
+    LATENT_SPREAD,
     POCKET,
     PocketShape,
     build_text_encoder,
@@ -46,11 +49,13 @@ from helpers.pocket.train_text import train_text
 from helpers.pocket.train_vae import encode_world, train_vae
 from helpers.pocket.vocabulary import build_tokenizer
 from helpers.pocket.world.captions import world_words
-from helpers.pocket.world.dataset import VERSION, World, read_chunks, render_chunks
+from helpers.pocket.world.dataset import VERSION, World, read_chunks, render_chunks, scene_of
 from helpers.pocket.world.identities import make_identities
 
 HELD_OUT = 999
 """Seed of scenes that no training draws."""
+MEASURED = 4_000
+"""Pictures from which the strength of latents is known well enough."""
 SHARES = {"vae": 0.20, "polish": 0.08, "text": 0.06, "base": 0.51, "judge": 0.10, "decoder": 0.05}
 """How the time that is left after rendering is spent."""
 
@@ -217,6 +222,8 @@ class Training:
         )  # fmt: skip
         for step, loss in then:
             self.log("polish", step, loss)
+        few = World(world.pictures[:MEASURED], world.captions[:MEASURED], world.labels[:MEASURED])
+        even_out(self.vae, encode_world(self.vae, few))
 
     def train_decoder(self, world: World, plan: dict[str, int]) -> None:
         """The decoder alone: latents stay what the U-Net knows, pictures come out sharper."""
@@ -245,13 +252,15 @@ class Training:
         if not path.exists():
             save_file({"latents": encode_world(self.vae, world)}, path)
         latents = load_file(path)["latents"]
-        spread = latents[:4_000, :channels].float().std().item()
-        self.vae.register_to_config(scaling_factor=1 / spread)
+        scale = LATENT_SPREAD / latents[:MEASURED, :channels].float().std().item()
+        self.vae.register_to_config(scaling_factor=scale)
         steps, sheets = plan["base_steps"], self.work / "sheets"
+        scenes = (scene_of(self.recipe.seed, number)[0] for number in range(len(world)))
         for step, loss, average in train_base(
-            self.unet, self.text, self.tokenizer, latents, world.captions, scale=1 / spread,
+            self.unet, self.text, self.tokenizer, latents, world.captions, scale=scale,
             steps=steps, batch=self.recipe.base_batch, rate=self.recipe.rate,
             checkpoint=self.work / "base.safetensors", seed=self.recipe.seed,
+            weights=look_weights(scenes, latents.shape[-1]),
         ):  # fmt: skip
             self.log("base", step, loss)
             if step % self.recipe.sheet_every == 0 or step == steps:

@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 from diffusers.models.attention_processor import AttnProcessor
-from torch.nn import functional as F
 
 from helpers.pocket.checkpoint import load_state, save_state
-from helpers.pocket.model import build_scheduler
+from helpers.pocket.model import LATENT_SPREAD, build_scheduler
 from helpers.pocket.train_vae import cosine
 from helpers.pocket.vocabulary import FILLERS
 from helpers.tuning.diffusion import target_of
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
 
 CAPTION_DROP = 0.1
 """Share of captions left empty: guidance needs an unconditional prediction to compare with."""
-NOISY_SHARE, NOISY_FROM = 0.2, 600
+NOISY_SHARE, NOISY_FROM = 0.2, 800
 """A fifth of each batch comes from the noisiest part of the schedule. The colour of a thing is a
 faint tint of the whole, seen through all but the heaviest noise: only there can words tell it."""
 DETAILED_SHARE = 0.5
@@ -57,20 +56,22 @@ def train_base(
     batch: int,
     rate: float,
     checkpoint: Path,
+    weights: torch.Tensor | None = None,
     seed: int = 0,
     save_every: int = 250,
 ) -> Iterator[tuple[int, float, dict[str, torch.Tensor]]]:
     """Yield ``(step, loss, average)``; ``average`` holds the running mean of the U-Net's weights.
 
-    ``latents`` are means and log-variances (N, 8, h, w); ``scale`` brings samples to unit spread.
+    ``latents`` are means and log-variances (N, 8, h, w); ``scale`` brings samples to
+    ``LATENT_SPREAD``; ``weights`` (N, h, w) say how much an error matters where.
     """
     unet.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     # On CPUs the fused attention's backward pass takes longer than the whole network without it.
     unet.set_attn_processor(AttnProcessor())
     text_encoder.eval().requires_grad_(False)
-    weights = {f"unet.{key}": weight for key, weight in unet.named_parameters()}
-    optimizer = torch.optim.AdamW(weights.values(), lr=rate, weight_decay=1e-2, betas=(0.9, 0.99))
-    average = {key: value.detach().clone() for key, value in weights.items()}
+    trained = {f"unet.{key}": weight for key, weight in unet.named_parameters()}
+    optimizer = torch.optim.AdamW(trained.values(), lr=rate, weight_decay=1e-2, betas=(0.9, 0.99))
+    average = {key: value.detach().clone() for key, value in trained.items()}
     start = load_state(checkpoint, modules={"unet": unet}, optimizer=optimizer, average=average)
 
     schedule = build_scheduler()
@@ -101,14 +102,19 @@ def train_base(
             with torch.no_grad():
                 context = text_encoder(words.long())[0]
             guess = unet(noisy.contiguous(memory_format=torch.channels_last), times, context).sample
-        loss = F.mse_loss(guess.float(), target_of(schedule, clean, noise, times))
+        kept = schedule.alphas_cumprod[times]
+        strength = kept + (1 - kept) * LATENT_SPREAD**2  # of the target, which is noise and picture
+        errors = (guess.float() - target_of(schedule, clean, noise, times)).square()
+        if weights is not None:
+            errors = errors * weights[rows][:, None]
+        loss = (errors.mean((1, 2, 3)) / strength).mean()
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
-        torch.nn.utils.clip_grad_norm_(list(weights.values()), 1.0)
+        torch.nn.utils.clip_grad_norm_(list(trained.values()), 1.0)
         optimizer.step()
         # The mean forgets its random start quickly, then looks back over a tenth of the run.
         keep = min(1 - 10 / steps, (step + 1) / (step + 10))
-        torch._foreach_lerp_(list(average.values()), list(weights.values()), 1 - keep)
+        torch._foreach_lerp_(list(average.values()), list(trained.values()), 1 - keep)
         if (step + 1) % save_every == 0 or step + 1 == steps:
             save_state(checkpoint, step=step + 1, modules={"unet": unet}, optimizer=optimizer,
                        average=average)  # fmt: skip

@@ -250,6 +250,25 @@ def _head_frame(scene: Scene) -> Frame:
     )
 
 
+def _head_of(animal: Animal, stance: Stance) -> tuple[float, float, float]:
+    return (0.2, -0.2, 0.0) if animal.kind == "bird" else head_place(animal, stance.pose)
+
+
+def face_of(scene: Scene) -> tuple[float, float, float] | None:
+    """Middle (x, y) and radius of the face, in picture sides; ``None`` for what has none."""
+    subject = scene.subject
+    if isinstance(subject, Person):
+        x, y, _ = _head_frame(scene).point((0.0, 0.06, 0.15))
+        return float(x), float(y), 0.36 * scene.camera.size
+    if not isinstance(subject, Animal):
+        return None
+    frame = _body_frame(scene)
+    if scene.seat is not None:
+        frame = _on_seat(scene, frame)
+    x, y, _ = frame.point(_head_of(subject, scene.stance))
+    return float(x), float(y), 0.24 * frame.scale
+
+
 def _figure(scene: Scene, side: int) -> tuple[Sheet, Array, Array | None]:
     """The relief, where the subject itself shows, and where there is skin."""
     subject = scene.subject
@@ -281,9 +300,7 @@ def _body_frame(scene: Scene) -> Frame:
     frame = Frame(turn, camera.size, np.array([camera.x, camera.y, 0.0]))
     if isinstance(subject, Animal) and camera.shot == "close-up":
         # Bring the head to the middle of the picture.
-        head = frame.point(
-            head_place(subject, scene.stance.pose) if subject.kind != "bird" else (0.2, -0.2, 0)
-        )
+        head = frame.point(_head_of(subject, scene.stance))
         move = np.array([camera.x, 0.46, 0.0]) - head
         frame = Frame(turn, camera.size, frame.at + np.array([move[0], move[1], 0.0]))
     return frame
