@@ -159,8 +159,8 @@ def test_too_few_photos_are_all_for_learning(tmp_path: Path) -> None:
 def test_an_untrained_adapter_fails_the_measure(pocket: Path, tmp_path: Path) -> None:
     """One step at a rate of nothing: the adapter is real, loads, and changes no picture enough.
 
-    With a word of its own that means its class and nothing more, pictures change a little, and the
-    likeness does not rise in the three of four prompts that the demo asks for.
+    With a word of its own that means its class and nothing more, pictures change, and the likeness
+    rises, but in no prompt by as much as the demo asks for.
     """
     from helpers.bases import open_base
     from helpers.hosting.generate import AvatarPainter, GenerationRequest
@@ -183,11 +183,12 @@ def test_an_untrained_adapter_fails_the_measure(pocket: Path, tmp_path: Path) ->
         ]
 
     without = paint(None)
-    for words, most in ((0, 0), (1, 2)):
+    for words in (0, 1):
         config = FineTuneConfig.for_base(
             base, n_steps=1, learning_rate=1e-9, with_prior_preservation=False,
             learned_tokens=words, token_learning_rate=1e-9,
         )  # fmt: skip
         adapter = fine_tune(photos, config, base, tmp_path / f"adapter-{words}")
         pictures = Pictures(with_adapter=paint(adapter.folder), without_adapter=without)
-        assert measure(pictures, heldout)["rises"] <= most
+        scores = measure(pictures, heldout)
+        assert scores["rises"] == 0, scores
