@@ -62,7 +62,7 @@ def train_base(
 ) -> Iterator[tuple[int, float, dict[str, torch.Tensor]]]:
     """Yield ``(step, loss, average)``; ``average`` holds the running mean of the U-Net's weights.
 
-    ``latents`` are means and log-variances (N, 8, h, w); ``scale`` brings samples to
+    ``latents`` are means and log-variances (N, 2C, h, w); ``scale`` brings samples to
     ``LATENT_SPREAD``; ``weights`` (N, h, w) say how much an error matters where.
     """
     unet.to(memory_format=torch.channels_last)  # type: ignore[call-overload]

@@ -128,7 +128,7 @@ def train_vae(
 
 @torch.no_grad()
 def encode_world(vae: AutoencoderKL, world: World, batch: int = 128) -> torch.Tensor:
-    """Means and log-variances of every picture, (N, 8, h, w) in half precision."""
+    """Means and log-variances of every picture, (N, 2C, h, w) in half precision."""
     parts = []
     for start in range(0, len(world), batch):
         pictures = to_tensor(np.ascontiguousarray(world.pictures[start : start + batch]))
