@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import torch
+from diffusers.models.autoencoders.vae import DiagonalGaussianDistribution
 
 if TYPE_CHECKING:
     from diffusers import AutoencoderKL
@@ -20,10 +21,9 @@ def evening(latents: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     The directions are those of a principal component analysis, and the matrix is the symmetric one,
     which turns channels least: half of a whitening, V diag(e)^(-1/4) V'.
     """
-    rows = latents.float().permute(0, 2, 3, 1).reshape(-1, latents.shape[1]).double()
+    rows = latents.double().permute(0, 2, 3, 1).reshape(-1, latents.shape[1])
     mean = rows.mean(0)
-    spread = (rows - mean).T @ (rows - mean) / len(rows)
-    strengths, directions = torch.linalg.eigh(spread)
+    strengths, directions = torch.linalg.eigh(torch.cov(rows.T, correction=0))
     matrix = directions * strengths.clamp_min(FLOOR).pow(-0.25) @ directions.T
     return mean.float(), matrix.float()
 
@@ -36,9 +36,9 @@ def even_out(vae: AutoencoderKL, parameters: torch.Tensor) -> None:
     as strong as what tells an eye from skin: under the same noise the eye goes long before. The
     encoder's own spread becomes a constant of each channel, the mean of what it was.
     """
-    means, logvars = parameters.float().chunk(2, dim=1)
-    mean, matrix = evening(means)
-    noise = logvars.clamp(-30, 20).exp().mean((0, 2, 3))
+    known = DiagonalGaussianDistribution(parameters.float())
+    mean, matrix = evening(known.mean)
+    noise = known.var.mean((0, 2, 3))
     count = len(mean)
     into, out = vae.quant_conv, vae.post_quant_conv
     assert into is not None and out is not None and into.bias is not None and out.bias is not None

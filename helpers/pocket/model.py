@@ -30,8 +30,8 @@ class PocketShape:
 
 
 POCKET = PocketShape()
-"""The shape of the shipped base. A patch of 4 x 4 pixels is 48 numbers: 12 latent channels keep
-thin lines and small faces, eight lost a decibel of them."""
+"""The shape of the shipped base. A patch of 4 x 4 pixels is 48 numbers; of the 12 latent channels
+pictures use about seven: without the five weakest directions a drawing loses 0.15 dB."""
 LATENT_SPREAD = 1.5
 """Standard deviation of latents as the U-Net sees them. Stronger latents are a schedule with less
 noise (Chen 2023, arXiv 2301.10972), which is what few pixels want."""

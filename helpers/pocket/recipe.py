@@ -178,7 +178,7 @@ class Training:
         noise = torch.zeros(64, 2 * self.shape.latent_channels, *(self.shape.resolution // 4,) * 2)
         vae, unet = build_vae(self.shape), build_unet(self.shape)
         text = build_text_encoder(self.shape, self.tokenizer)
-        some = World(world.pictures[:64], world.captions[:64], world.labels[:64])
+        some = world.first(64)
         subjects = make_identities(self.work, count=100, views=2, seed=1, workers=self.workers)
         with TemporaryDirectory() as folder:
             scratch = Path(folder)
@@ -222,8 +222,7 @@ class Training:
         )  # fmt: skip
         for step, loss in then:
             self.log("polish", step, loss)
-        few = World(world.pictures[:MEASURED], world.captions[:MEASURED], world.labels[:MEASURED])
-        even_out(self.vae, encode_world(self.vae, few))
+        even_out(self.vae, encode_world(self.vae, world.first(MEASURED)))
 
     def train_decoder(self, world: World, plan: dict[str, int]) -> None:
         """The decoder alone: latents stay what the U-Net knows, pictures come out sharper."""

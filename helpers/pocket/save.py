@@ -26,22 +26,15 @@ def save_pocket(
     tokenizer: CLIPTokenizer,
     average: Mapping[str, torch.Tensor] | None = None,
 ) -> None:
-    """Save in half precision; ``average`` (keys ``unet.…``, ``text.…``) replaces the weights.
+    """Save in half precision; ``average`` (keys ``unet.…``) replaces the U-Net's weights.
 
     The networks passed in are left as they were.
     """
-    parts = {"unet": unet, "text": text_encoder}
-    kept = {name: {k: v.clone() for k, v in m.state_dict().items()} for name, m in parts.items()}
+    kept = {key: value.clone() for key, value in unet.state_dict().items()}
     if average:
-        for name, module in parts.items():
-            prefix = f"{name}."
-            module.load_state_dict(
-                {k.removeprefix(prefix): v for k, v in average.items() if k.startswith(prefix)},
-                strict=False,
-            )
+        unet.load_state_dict({k.removeprefix("unet."): v for k, v in average.items()})
     assemble(vae, unet, text_encoder, tokenizer).save_pretrained(folder)
-    for name, module in parts.items():
-        module.load_state_dict(kept[name])
+    unet.load_state_dict(kept)
     for path in folder.rglob("*.safetensors"):
         tensors = {key: value.half() for key, value in load_file(path).items()}
         if path.parent.name == "text_encoder":

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 from diffusers.models.attention_processor import AttnProcessor
+from diffusers.models.autoencoders.vae import DiagonalGaussianDistribution
 
 from helpers.pocket.checkpoint import load_state, save_state
 from helpers.pocket.model import LATENT_SPREAD, build_scheduler
@@ -90,9 +91,7 @@ def train_base(
         detailed = torch.from_numpy(rng.random(batch) < DETAILED_SHARE)
         words = ids[rows, torch.where(detailed, fullest[rows], which)].clone()
         words[torch.from_numpy(rng.random(batch) < CAPTION_DROP)] = empty
-        mean, logvar = latents[rows].float().chunk(2, dim=1)
-        spread = torch.randn(mean.shape, generator=noise_seed) * (0.5 * logvar.clamp(-30, 20)).exp()
-        clean = (mean + spread) * scale
+        clean = DiagonalGaussianDistribution(latents[rows].float()).sample(noise_seed) * scale
         noise = torch.randn(clean.shape, generator=noise_seed)
         times = timesteps(batch, rng)
         noisy = schedule.add_noise(clean, noise, times)  # type: ignore[arg-type]

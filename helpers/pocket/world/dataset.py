@@ -35,6 +35,10 @@ class World:
     def __len__(self) -> int:
         return len(self.pictures)
 
+    def first(self, count: int) -> World:
+        """The first ``count`` pictures, or all there are."""
+        return World(self.pictures[:count], self.captions[:count], self.labels[:count])
+
 
 def scene_of(seed: int, index: int) -> tuple[Scene, np.random.Generator]:
     """Scene number ``index`` of the world ``seed``, and the generator that words it."""
@@ -89,7 +93,7 @@ def read_chunks(folder: Path, *, count: int, size: int, seed: int) -> World:
             pictures.append(stored["pictures"])
             labels.append(stored["labels"])
             captions += json.loads(str(stored["captions"]))
-    return World(np.concatenate(pictures)[:count], captions[:count], np.concatenate(labels)[:count])
+    return World(np.concatenate(pictures), captions, np.concatenate(labels)).first(count)
 
 
 def make_world(folder: Path, *, count: int, size: int, seed: int, workers: int = 1) -> World:
