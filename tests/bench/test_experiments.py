@@ -116,7 +116,7 @@ def interval(low: float, high: float) -> Interval:
                     over="")  # fmt: skip
 
 
-UP, DOWN, WIDE, NONE = interval(0.1, 0.2), interval(-0.2, -0.1), interval(-0.2, 0.2), \
+UP, DOWN, WIDE, NONE = interval(0.4, 0.5), interval(-0.2, -0.1), interval(-0.5, 0.5), \
     interval(-0.001, 0.001)  # fmt: skip
 
 
