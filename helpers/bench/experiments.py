@@ -54,7 +54,7 @@ class Plan:
     judge: Path = JUDGE
     seeds: tuple[int, ...] = (0, 1, 2)
     pictures: int = 64
-    sampling_steps: int = 15
+    sampling_steps: int = 10
     steps: tuple[int, ...] = (50, 100, 200, 400, 800)
     early: int = 200
     usual: int = 400
@@ -139,6 +139,7 @@ class Plan:
             ),
             taught=taught,
             sampling_steps=self.sampling_steps,
+            fp16=True,
         )
 
 

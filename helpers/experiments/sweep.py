@@ -157,6 +157,7 @@ class Sampling:
     guidance: float
     side: int
     noise: int = 10_000
+    fp16: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -278,7 +279,8 @@ class Sweep:
     ``seeds`` are those of the training; ``pictures`` a prompt are painted at each step. ``taught``
     is one of ``TAUGHT``; each subject gets the same number of steps, those of a training together
     being added up. The rate stays constant unless a variant says otherwise (``STEADY``), and class
-    images are off unless it asks for them. ``guidance`` is the base's own unless given.
+    images are off unless it asks for them. ``guidance`` is the base's own unless given, and so is
+    ``fp16``: train and paint in half precision where the machine computes in it.
     """
 
     base: BaseModel
@@ -291,6 +293,7 @@ class Sweep:
     taught: str = "alone"
     sampling_steps: int = 25
     guidance: float | None = None
+    fp16: bool | None = None
 
     def __post_init__(self) -> None:
         for name in ("subjects", "steps", "seeds", "prompts", "variants"):
@@ -337,6 +340,10 @@ class Sweep:
                 found += [self._trial(subjects, variant, seed) for seed in self.seeds]
         return tuple(sorted(found, key=lambda trial: trial.seed is not None))
 
+    @property
+    def _halved(self) -> bool:
+        return FineTuneConfig.for_base(self.base).fp16 if self.fp16 is None else self.fp16
+
     def _trial(self, subjects: tuple[Subject, ...], variant: Variant, seed: int | None) -> Trial:
         # A prompt of several subjects, such as "a photo of a cat", belongs to the last of them.
         texts = {
@@ -355,6 +362,7 @@ class Sweep:
                 steps=self.sampling_steps,
                 guidance=self.guidance or self.base.registered.guidance,
                 side=self.base.resolution,
+                fp16=self._halved,
             ),
         )
         return Trial(subjects=subjects, variant=variant, seed=seed, cell=cell)
@@ -383,6 +391,7 @@ class Sweep:
             "class_prompt": subject.class_prompt,
             "with_prior_preservation": False,
             **STEADY,
+            "fp16": self._halved,
             **variant.changes,
             "n_steps": marks[-1],
             "seed": seed,

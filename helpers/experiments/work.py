@@ -71,7 +71,8 @@ class _Clock:
 def _make(cell: Cell, draft: Draft, class_folder: Path) -> None:
     clock, device = _Clock(), default_device()
     settings = cell.lessons[0].config if cell.lessons else FineTuneConfig.for_base(cell.base)
-    precision = choose_precision(settings, device)
+    # Differences from the base count, so that it is painted as precisely as all others.
+    precision = choose_precision(settings.replace(fp16=cell.sampling.fp16), device)
 
     def fresh() -> Networks:
         return load_networks(cell.base, device=device, dtype=precision.weights)

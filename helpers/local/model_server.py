@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from helpers.errors import ServiceError
+from helpers.local.guard import kill_group
 
 TARGET_HEADER = "X-Amzn-SageMaker-Target-Model"
 PORTS = 3
@@ -163,7 +164,7 @@ class ModelServer(ABC):
                 process.wait(patience)
             except subprocess.TimeoutExpired:
                 pass
-        _end_group(process.pid)  # stubs outlive a killed server
+        kill_group(process.pid)  # stubs outlive a killed server
         process.wait()
         (self._start["work"] / "server.pid").unlink(missing_ok=True)
         self._swept()
@@ -289,7 +290,7 @@ class ModelServer(ABC):
         except (OSError, ValueError):
             return
         if str(work).encode() in command:
-            _end_group(pid)
+            kill_group(pid)
 
 
 def unloadable(url: Path, target: str | None) -> str:
@@ -327,13 +328,6 @@ def _free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
-
-
-def _end_group(group: int) -> None:
-    try:
-        os.killpg(group, signal.SIGKILL)
-    except (ProcessLookupError, PermissionError):
-        pass
 
 
 def _is_taken(port: int) -> bool:

@@ -54,7 +54,7 @@ class FineTuneConfig:
                                   ``batch_size`` instance images (and as many class images)
     ``concept_prompt``            names the subject: an identifier and its class noun
     ``lr_scheduler``              ``constant``, or ``linear`` or ``cosine``, which fall to a tenth
-    ``fp16``                      half precision, on an accelerator only
+    ``fp16``                      half precision, where the machine computes in it
     ``use_8bit_adam``             bitsandbytes' optimizer, on an accelerator that has it only
     ``with_prior_preservation``   keep the class as it was: adds ``prior_loss_weight`` times the
                                   loss on ``num_class_images`` pictures of ``class_prompt``
@@ -70,7 +70,7 @@ class FineTuneConfig:
                                   of the text encoder if ``train_text_encoder``)
     ``lora_targets``              layers of the U-Net's attention that the adapter is put on
     ``lr_warmup``                 share of the steps over which the rate rises from zero
-    ``half_precision_base``       where ``fp16`` holds, keep the frozen base in half precision too
+    ``half_precision_base``       where ``fp16`` holds, an accelerator keeps the frozen base so, too
     ``learned_tokens``            embeddings learned for the identifier, beside the adapter; 0: none
     ``token_learning_rate``       their rate
     ``cache_latents``             encode each picture once, keep mean and spread of its latents

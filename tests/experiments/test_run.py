@@ -53,6 +53,26 @@ def whole(
     return sweep, store, table(sweep, results, store, folder)
 
 
+def test_in_half_precision_the_base_is_painted_like_all_others(
+    make_sweep: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Or an adapter that learned nothing would seem to change pictures."""
+    monkeypatch.setattr("torch.cpu.get_capabilities", lambda: {"avx512_bf16": True})
+    still = {**SHORT, "learning_rate": 1e-12}
+    pictures = {}
+    for fp16 in (False, True):
+        sweep = make_sweep(
+            steps=(1,), seeds=(0,), prompts=WORDS[:1], fp16=fp16,
+            variants=(Variant(name="still", changes=still),),
+        )  # fmt: skip
+        store = Store(folder=tmp_path / str(fp16))
+        results = run_sweep(sweep, store, runner=here(store))
+        base, still_base = (results[trial.cell.hash] for trial in sweep.trials)
+        pictures[fp16] = base.paths(0, 0, base.prompts[0])[0].read_bytes()
+        assert still_base.paths(0, 1, base.prompts[0])[0].read_bytes() == pictures[fp16]
+    assert pictures[True] != pictures[False]
+
+
 def test_finished_cells_are_taken_from_the_store(whole: tuple) -> None:
     sweep, store, _ = whole
 

@@ -52,6 +52,7 @@ def test_one_training_gives_all_steps_and_the_base_is_painted_once(make_sweep: M
     {"pictures": 1},
     {"sampling_steps": 2},
     {"guidance": 2.0},
+    {"fp16": True},
     {"prompts": FOUR_PROMPTS[:3]},
     {"variants": (Variant(name="lora", changes={**SHORT, "learning_rate": 1e-5}),)},
 ])  # fmt: skip
