@@ -8,6 +8,7 @@ python3 course.py bench experiments
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import time
 from collections.abc import Sequence
@@ -34,6 +35,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     if given.publish and given.quick:
         parser.error("--publish: the numbers of --quick mean nothing")
+    # Remarks on optional libraries stay out, of the processes that a bench starts, too.
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     try:
         return _measure(given.name, quick=given.quick, publish=given.publish)
     except CourseError as trouble:
