@@ -14,11 +14,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from playwright.sync_api import Locator, Page, expect, sync_playwright
+from playwright.sync_api import TimeoutError as WaitedTooLong
 
 from helpers.launcher.commands import UPLOADS
 from helpers.settings import ROOT, Settings
@@ -174,7 +175,9 @@ class Notebook:
         """
         asked = self.page.locator(".jp-Dialog", has_text="Select Kernel")
         if asked.count():
-            asked.get_by_role("button", name="Select", exact=True).click()
+            select = asked.get_by_role("button", name="Select", exact=True)
+            with suppress(WaitedTooLong):  # it may go by itself when the list comes
+                select.click(timeout=2_000)
             expect(asked).to_have_count(0)
             return
         said = self.page.locator(".jp-Dialog-content").all_inner_texts()
