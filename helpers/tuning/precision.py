@@ -41,9 +41,10 @@ def half_precision(device: torch.device) -> torch.dtype | None:
     """
     if device.type == "cuda":
         return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
+    if device.type != "cpu":
+        return None
     # A container's older torch does not know what its processor can do.
-    ask = getattr(torch.cpu, "get_capabilities", dict) if device.type == "cpu" else dict
-    able = ask()
+    able = getattr(torch.cpu, "get_capabilities", dict)()
     return torch.bfloat16 if able.get("amx_bf16") or able.get("avx512_bf16") else None
 
 
@@ -55,8 +56,7 @@ def choose_precision(config: FineTuneConfig, device: torch.device) -> Precision:
     """
     compute = half_precision(device) if config.fp16 else None
     # Autocast brings the numbers that meet in a layer norm together on accelerators alone.
-    spared = config.half_precision_base and device.type == "cuda"
-    halved = spared and config.method == "lora"
+    halved = config.half_precision_base and config.method == "lora" and device.type == "cuda"
     return Precision(
         device=device,
         weights=(compute if halved else None) or torch.float32,
