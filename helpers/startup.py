@@ -105,6 +105,14 @@ def check_start_up(
     )
 
 
+def hush_libraries() -> None:
+    """Keep remarks on optional libraries out, here and in processes that are started from here.
+
+    Before transformers is imported; who has set ``TRANSFORMERS_VERBOSITY`` keeps what they set.
+    """
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+
+
 def import_libraries() -> None:
     """Import torch, transformers, diffusers and peft, faster than they are imported by the way.
 

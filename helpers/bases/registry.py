@@ -46,6 +46,7 @@ class Registered:
     ``guidance``          the scale at which it paints class images
     ``spare_words``       mean nothing to this base, so that they can name a subject
     ``training``          where its settings differ from the course's recipe
+    ``steady``            and where they do when the rate stays constant
     ``weights``           pins of each published variant (``fp32``, ``fp16``); empty if no hash of
                           it could be confirmed: the learner then compares and trusts it once
     ``checker``           pins of the safety checker that it brings, by variant; empty for none
@@ -69,6 +70,7 @@ class Registered:
     text_targets: tuple[str, ...] = ("q_proj", "v_proj")
     spare_words: frozenset[str] = _SPARE_WORDS
     training: Mapping[str, Any] = field(default_factory=lambda: _NOTHING)
+    steady: Mapping[str, Any] = field(default_factory=lambda: _NOTHING)
     sources: tuple[Source, ...] = ()
     weights: Mapping[str, Pins] = field(default_factory=lambda: _NOTHING)
     checker: Mapping[str, str] = field(default_factory=lambda: _NOTHING)
@@ -116,6 +118,8 @@ POCKET = Registered(
         "fp16": False,
         "num_class_images": 16,
     },
+    # A rate that falls may begin higher. Of 1, 1/2 and 1/4 of it, measured on riobugger.
+    steady={"learning_rate": 5e-4, "token_learning_rate": 7.5e-4},
     ours=True,
     confirmed="It lies in models/pocket of the course and changes with it.",
     notes="Drawn world, 64 pixels; trains on a processor.",

@@ -8,7 +8,6 @@ python3 course.py bench experiments
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 import time
 from collections.abc import Sequence
@@ -16,6 +15,7 @@ from collections.abc import Sequence
 from helpers.bench.registry import BENCHES, bench
 from helpers.errors import CourseError
 from helpers.settings import Settings
+from helpers.startup import hush_libraries
 from helpers.tables import Table
 
 
@@ -35,8 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     if given.publish and given.quick:
         parser.error("--publish: the numbers of --quick mean nothing")
-    # Remarks on optional libraries stay out, of the processes that a bench starts, too.
-    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    hush_libraries()
     try:
         return _measure(given.name, quick=given.quick, publish=given.publish)
     except CourseError as trouble:

@@ -17,7 +17,7 @@ from helpers.experiments import plans
 from helpers.experiments.effects import Arm, above, below, difference
 from helpers.experiments.intervals import Interval
 from helpers.experiments.measure import Measured
-from helpers.experiments.similarity import LEAST_GAIN
+from helpers.experiments.similarity import SEEN
 from helpers.experiments.tidy import Tidy
 
 CONFIRM, QUALIFY, CONTRADICT, UNCLEAR = "confirm", "qualify", "contradict", "unclear"
@@ -36,11 +36,12 @@ class Advice:
 
 ADVICE = (
     Advice(number=1, says="4 to 20 good pictures",
-           rule="confirm if 4, 8 and 16 photos all raise likeness over the base by more than "
-                f"{LEAST_GAIN:g}; contradict if not even 16 do; else qualify"),
+           rule="confirm if with 4, 8 and 16 photos likeness is beyond that of an untrained "
+                f"adapter by more than {SEEN:g}; contradict if not even with 16; else qualify"),
     Advice(number=2, says="200 to 400 steps for animals, more for faces",
-           rule="confirm if the animal is learned by the usual step and the face still gains after "
-                "it; qualify if the face does not; contradict if the animal is not learned"),
+           rule="confirm if the animal is learned by the usual step (as above) and the face still "
+                "gains after it; qualify if the face does not; contradict if the animal is not "
+                "learned"),
     Advice(number=3, says="prior preservation only for faces",
            rule="confirm if it frees the face's class (PRES or DIV) and not the animal's; qualify "
                 "if both; contradict if only the animal's"),
@@ -62,15 +63,16 @@ def advice_rows(
     plan: Any, found: Found, shapes: Sequence[Row], costs: Costs
 ) -> list[Row]:  # fmt: skip
     """The numbers that the six rules look at, and their six verdicts."""
+    animal = _learned(found, "animal", plan.usual, variant=plans.OFF.name)
     photos = {
-        f"advice.photos.{count}": _gain(found["photos"], plan.usual, subject=f"{count} photos")
-        for count in (4, 8, 16)
+        "advice.photos.4": _learned(found, "photos", plan.usual, variant=plans.LORA.name),
+        "advice.photos.8": animal,
+        "advice.photos.16": _learned(found, "steps", plan.usual, variant=plans.LORA.name),
     }
-    animal = _gain(found["animal"], plan.usual, variant="off")
     grows = {
         "advice.steps.animal-usual": animal,
         "advice.steps.animal-later": _later(found["steps"], plan, variant=plans.LORA.name),
-        "advice.steps.face-later": _later(found["face"], plan, variant="off"),
+        "advice.steps.face-later": _later(found["face"], plan, variant=plans.OFF.name),
     }
     rate = _rates(plan, found)
     reproduced = {row.name: row.reproduced for row in shapes}
@@ -103,16 +105,16 @@ def advice_rows(
 
 
 def photos_verdict(gains: Sequence[Interval]) -> str:
-    """Gains with 4, 8 and 16 photos."""
-    said = [above(LEAST_GAIN)(one) for one in gains]
+    """What was learned from 4, 8 and 16 photos."""
+    said = [above(SEEN)(one) for one in gains]
     if all(one == "yes" for one in said):
         return CONFIRM
     return {"yes": QUALIFY, "no": CONTRADICT}.get(said[-1], UNCLEAR)
 
 
 def steps_verdict(animal: Interval, face_later: Interval) -> str:
-    """The animal's gain at the usual step, the face's from there to the last."""
-    learned = above(LEAST_GAIN)(animal)
+    """What was learned of the animal by the usual step, the face's gain from there to the last."""
+    learned = above(SEEN)(animal)
     if learned != "yes":
         return CONTRADICT if learned == "no" else UNCLEAR
     more = above(LEAST)(face_later)
@@ -165,9 +167,11 @@ def rate_verdict(rate: Mapping[str, Interval]) -> str:
     return QUALIFY if same or gains else UNCLEAR
 
 
-def _gain(found: Measured, step: int, **label: Any) -> Interval:
-    arm: Arm = {**label, "prompt": "subject"}
-    return difference(found, "likeness", {**arm, "step": step}, {**arm, "step": 0})
+def _learned(found: Found, sweep: str, step: int, **label: Any) -> Interval:
+    """Likeness beyond that of an untrained adapter, from the same noise."""
+    untrained = {"variant": plans.UNTRAINED.name, "prompt": "subject", "step": 1}
+    both = _together(found[sweep], found["untrained"])
+    return difference(both, "likeness", {**label, "prompt": "subject", "step": step}, untrained)
 
 
 def _later(found: Measured, plan: Marks, **label: Any) -> Interval:
@@ -176,13 +180,7 @@ def _later(found: Measured, plan: Marks, **label: Any) -> Interval:
 
 
 def _rates(plan: Any, found: Found) -> dict[str, Interval]:
-    parts = (found["rate"].pictures, found["steps"].pictures)
-    rows = [row for part in parts for row in part.records()]
-    both = Measured(
-        pictures=Tidy.of(parts[0].columns, rows),
-        summary=found["rate"].summary,
-        costs=found["rate"].costs,
-    )
+    both = _together(found["rate"], found["steps"])
 
     def change(column: str, prompt: str) -> Interval:
         low = {"variant": plan.low_rate.name, "step": plan.late, "prompt": prompt}
@@ -194,3 +192,11 @@ def _rates(plan: Any, found: Found) -> dict[str, Interval]:
         "beach": change("agreement", "on the beach"),
         "pres": change("likeness", "class"),
     }
+
+
+def _together(one: Measured, other: Measured) -> Measured:
+    """The pictures of both, to compare an arm of one with an arm of the other."""
+    rows = [*one.pictures.records(), *other.pictures.records()]
+    return Measured(
+        pictures=Tidy.of(one.pictures.columns, rows), summary=one.summary, costs=one.costs
+    )

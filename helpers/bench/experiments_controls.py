@@ -52,11 +52,12 @@ def control_rows(
     similar = {one.name: _open(one.heldout) for one in sweeps["similar"].subjects}
     judged = judge_control(judge, similar)
     shuffled = judge_control(judge, _mixed(similar))
-    tuned, base, heldout = _pictures(sweeps["steps"], results, plans.LORA.name, plan.usual)
-    learned = learning_control(judge, tuned, base, heldout)
-    idle, untouched, real = _pictures(sweeps["untrained"], results, "untrained", 1)
-    untrained = untrained_control(judge, idle, untouched, real)
-    passes = learning_control(judge, idle, untouched, real).holds
+    tuned, _, heldout = _pictures(sweeps["steps"], results, plans.LORA.name, plan.usual)
+    idle, *_ = _pictures(sweeps["untrained"], results, plans.UNTRAINED.name, 1)
+    learned = learning_control(judge, tuned, idle, heldout)
+    wordless, base, _ = _pictures(sweeps["untrained"], results, plans.WORDLESS.name, 1)
+    untrained = untrained_control(judge, wordless, base, heldout)
+    passes = learning_control(judge, wordless, base, heldout).holds
     return [
         Row(name="protocol.seeds", value=float(len(plan.seeds))),
         Row(name="protocol.pictures", value=float(plan.pictures)),

@@ -29,10 +29,11 @@ from helpers.experiments.effects import (
 from helpers.experiments.intervals import Interval
 from helpers.experiments.measure import Measured
 from helpers.experiments.prior_effect import prior_effects
+from helpers.experiments.similarity import SEEN
 
 LEAST, LEAST_DIV = 0.01, 0.05
-SMALL_COST, FLAT = 0.1, 0.05
-"""In DINO and CLIP-T, DreamBooth's authors write, people see differences of 0.1 and 0.05."""
+SMALL_COST, FLAT = SEEN, 0.05
+"""In CLIP-T, DreamBooth's authors write, people see differences of 0.05."""
 HALF = 0.5
 """Of what was learned: less left is forgotten, more is kept."""
 

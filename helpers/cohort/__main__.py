@@ -6,7 +6,6 @@ Exit code 0: ready, shown, or nothing is left; 1: not so.
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 import time
 from collections.abc import Sequence
@@ -22,6 +21,7 @@ from helpers.cohort.members import members, others, without_stack
 from helpers.cohort.seats import Cohort
 from helpers.errors import CourseError, SettingsError
 from helpers.settings import Settings
+from helpers.startup import hush_libraries
 
 EVERY_S = 30.0
 
@@ -58,8 +58,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _check(cloud: Cloud, cohort: Cohort, seats: int, budget: float | None) -> int:
-    # These load slowly, and nothing else here needs them. Remarks on optional libraries stay out.
-    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    # These load slowly, and nothing else here needs them.
+    hush_libraries()
     from helpers.bench.scale import given as facts_here
     from helpers.cohort.check import preflight
 

@@ -3,7 +3,7 @@
     judge_control      does the judge know subjects apart better than one with shuffled labels?
     reader_control     the same for what it reads (class, setting, style, ...)
     held_out_control   are the held-out pictures really none of the training pictures?
-    learning_control   did the adapter gain likeness at all?
+    learning_control   is it more alike than an adapter that was never trained?
     untrained_control  does an adapter that learned nothing gain nothing?
 
 Each returns a ``Control``; ``require`` turns one that does not hold into an ``ExperimentError``.
@@ -23,7 +23,7 @@ from helpers.experiments.intervals import Interval, bootstrap
 from helpers.experiments.judges import Embedder, Pictures, Reader, require, vectors
 from helpers.experiments.metrics import attribute_hits
 from helpers.experiments.perceptual import pixel_distances
-from helpers.experiments.similarity import LEAST_GAIN, likeness
+from helpers.experiments.similarity import SEEN, likeness
 
 NO_GAIN = 0.02
 """Likeness within this of the base's, in cosines, is no gain."""
@@ -155,17 +155,21 @@ def gain(
 
 
 def learning_control(
-    judge: Embedder, tuned: Sequence[Pictures], base: Sequence[Pictures], heldout: Pictures
+    judge: Embedder, tuned: Sequence[Pictures], untrained: Sequence[Pictures], heldout: Pictures
 ) -> Control:
-    """The whole interval of the gain must lie above ``LEAST_GAIN``: the adapter learned."""
-    found = gain(judge, tuned, base, heldout)
+    """The whole interval of the gain must lie above ``SEEN``: the adapter learned.
+
+    ``untrained`` are pictures of an adapter of the same make that was never trained. Beside the
+    bare base, a learned word would pass without learning: it begins as the name of the class.
+    """
+    found = gain(judge, tuned, untrained, heldout)
     return Control(
         name="learning",
-        holds=found.low > LEAST_GAIN,
+        holds=found.low > SEEN,
         value=found.low,
-        bound=LEAST_GAIN,
-        says=f"the gain in likeness is {found}; an adapter that learned has more than "
-        f"{LEAST_GAIN:g} throughout",
+        bound=SEEN,
+        says=f"likeness beyond an untrained adapter's is {found}; an adapter that learned has more "
+        f"than {SEEN:g} throughout",
     )
 
 

@@ -1,8 +1,8 @@
 """What the notebooks and the bench have in common: ways to train, prompts, and panels.
 
 JumpStart's documented rate, 2e-6, is for full fine-tuning of a base of 865 million weights. The
-pocket base has fifty times fewer and needs larger steps: its own usual rate for adapters, and a
-twentieth of that where all weights move.
+pocket base has fifty times fewer and needs larger steps: a rate of its own for adapters, and a
+fifth of that where all weights move.
 """
 
 from __future__ import annotations
@@ -20,6 +20,11 @@ OFF = Variant(name="off", changes={"with_prior_preservation": False})
 ON = Variant(name="on", changes={"with_prior_preservation": True})
 PLAIN = Variant(name="LoRA", changes={"learned_tokens": 0})
 """No word is learned beside the adapter, so that all ways of teaching have the same means."""
+_STILL = {"learning_rate": 1e-9, "token_learning_rate": 1e-9}
+UNTRAINED = Variant(name="untrained", changes=_STILL)
+"""LoRA with everything but the learning: what it is like must not count as learned."""
+WORDLESS = Variant(name="untrained, no word", changes={**_STILL, "learned_tokens": 0})
+"""Paints what the base does."""
 
 SUBJECT, BEACH, CLASS, CAT = ALL_FOUR = FOUR_PROMPTS
 
@@ -39,8 +44,8 @@ def watched(variant: Variant, *, photos: int = 2, every: int = 50) -> Variant:
 
 
 def at_rate(base: BaseModel, factor: float) -> Variant:
-    """LoRA at ``factor`` times the base's usual rate, that of the learned word included."""
-    usual = FineTuneConfig.for_base(base)
+    """LoRA at ``factor`` times the base's constant rate, that of the learned word included."""
+    usual = FineTuneConfig.for_base(base, **base.registered.steady)
     changes = {
         "learning_rate": usual.learning_rate * factor,
         "token_learning_rate": usual.token_learning_rate * factor,

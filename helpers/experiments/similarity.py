@@ -12,6 +12,7 @@ from helpers.experiments.judges import JUDGE, Embedder, Pictures, cosines, open_
 __all__ = [
     "JUDGE",
     "LEAST_GAIN",
+    "SEEN",
     "Embedder",
     "PromptFidelity",
     "likeness",
@@ -51,6 +52,8 @@ class PromptFidelity:
         return self.with_adapter - self.without_adapter
 
 
+SEEN = 0.1
+"""In DINO, DreamBooth's authors write, people see differences of 0.1 in subject fidelity."""
 LEAST_GAIN = 0.3
 """A gain below this proves nothing: other seeds bring a tenth, and an adapter that learned nothing
 but has a word of its own, which begins as the name of its class, brings up to 0.23."""

@@ -391,6 +391,7 @@ class Sweep:
             "class_prompt": subject.class_prompt,
             "with_prior_preservation": False,
             **STEADY,
+            **self.base.registered.steady,
             "fp16": self._halved,
             **variant.changes,
             "n_steps": marks[-1],

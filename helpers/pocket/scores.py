@@ -133,14 +133,15 @@ def main() -> None:
     parser.add_argument("--each", type=int, default=64)
     parser.add_argument("--steps", type=int, default=25)
     parser.add_argument("--subject", help="a folder of data/subjects to fine-tune on first")
-    parser.add_argument("--tuning-steps", type=int, default=400)
+    parser.add_argument("--tuning-steps", type=int, help="in place of the subject's own number")
     options = parser.parse_args()
     judge = Judge.load(options.judge / "judge.safetensors")
     name, out = "scores", options.folder
     if options.subject:
         name = options.subject
+        changes = {"n_steps": options.tuning_steps} if options.tuning_steps else {}
         found, pictures = likeness.measure_subject(
-            options.folder, judge, options.subject, options.tuning_steps, options.steps
+            options.folder, judge, options.subject, options.steps, **changes
         )
         contact_sheet(pictures, 16).save(out / f"{name}.png")
     else:

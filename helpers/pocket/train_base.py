@@ -16,6 +16,7 @@ from helpers.pocket.model import LATENT_SPREAD, build_scheduler
 from helpers.pocket.train_vae import cosine
 from helpers.pocket.vocabulary import FILLERS
 from helpers.tuning.diffusion import target_of
+from helpers.tuning.precision import CPU, in_half
 
 if TYPE_CHECKING:
     from diffusers import UNet2DConditionModel
@@ -97,7 +98,7 @@ def train_base(
         noisy = schedule.add_noise(clean, noise, times)  # type: ignore[arg-type]
         for group in optimizer.param_groups:
             group["lr"] = cosine(step, steps, rate, warmup=200)
-        with torch.autocast("cpu", dtype=torch.bfloat16):
+        with in_half(CPU):
             with torch.no_grad():
                 context = text_encoder(words.long())[0]
             guess = unet(noisy.contiguous(memory_format=torch.channels_last), times, context).sample

@@ -18,6 +18,7 @@ from helpers.pocket.train_vae import cosine, to_tensor
 from helpers.pocket.world.dataset import World
 from helpers.pocket.world.identities import SHARES, Identities
 from helpers.pocket.world.labels import LABELS
+from helpers.tuning.precision import CPU, in_half
 
 HEAT_IDENTITY, HEAT_WORDS = 0.1, 0.07
 WEIGHTS = {"kind": 2.0, "place": 1.0, "style": 1.0, "colour": 1.0}
@@ -48,7 +49,7 @@ def train_judge(
         words = judge.tokens([world.captions[row][int(rng.integers(4))] for row in rows])
         for group in optimizer.param_groups:
             group["lr"] = cosine(step, steps, rate)
-        with torch.autocast("cpu", dtype=torch.bfloat16):
+        with in_half(CPU):
             features = judge.features(pictures)
             scores = {name: part.float() for name, part in judge.split(features[:batch]).items()}
             vectors = F.normalize(judge.identity(features[batch:]).float(), dim=1)

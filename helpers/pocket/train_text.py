@@ -23,6 +23,7 @@ from torch.nn import functional as F
 from helpers.pocket.checkpoint import load_state, save_state
 from helpers.pocket.train_vae import cosine
 from helpers.pocket.world.labels import LABELS
+from helpers.tuning.precision import CPU, in_half
 
 if TYPE_CHECKING:
     from transformers import CLIPTextModel, CLIPTokenizer
@@ -103,7 +104,7 @@ def train_text(
         truth = torch.from_numpy(said_labels(said, world.labels[rows])).long()
         for group in optimizer.param_groups:
             group["lr"] = cosine(step, steps, rate)
-        with torch.autocast("cpu", dtype=torch.bfloat16):
+        with in_half(CPU):
             output = text_encoder(ids)[0]
         output = output.float()
         seen = output[torch.arange(batch), places]
@@ -111,7 +112,7 @@ def train_text(
         # Words too, as much of what captions say is in no label.
         total = loss + _word_loss(words(seen), ids)
         if before is not None:
-            with torch.no_grad(), torch.autocast("cpu", dtype=torch.bfloat16):
+            with torch.no_grad(), in_half(CPU):
                 was = before(ids)[0]
             total = total + KEEP * F.mse_loss(output, was.float())
         optimizer.zero_grad(set_to_none=True)

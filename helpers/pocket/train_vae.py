@@ -12,6 +12,7 @@ import torch
 from torch.nn import functional as F
 
 from helpers.pocket.checkpoint import load_state, save_state
+from helpers.tuning.precision import CPU, in_half
 
 if TYPE_CHECKING:
     from diffusers import AutoencoderKL
@@ -110,7 +111,7 @@ def train_vae(
         real = real.contiguous(memory_format=torch.channels_last)
         for group in optimizer.param_groups:
             group["lr"] = cosine(step, steps, rate)
-        with torch.autocast("cpu", dtype=torch.bfloat16):
+        with in_half(CPU):
             with torch.set_grad_enabled(not decoder_only):
                 posterior = vae.encode(real).latent_dist  # type: ignore[union-attr]
             made = vae.decode(posterior.sample()).sample  # type: ignore[union-attr]

@@ -13,6 +13,8 @@ import torch
 from helpers.errors import TrainingError
 from helpers.tuning.config import FineTuneConfig
 
+CPU = torch.device("cpu")
+
 
 @dataclass(frozen=True, kw_only=True)
 class Precision:
@@ -28,9 +30,16 @@ class Precision:
 
     def autocast(self) -> AbstractContextManager[Any]:
         """The context of a forward pass."""
-        if self.compute is None:
-            return nullcontext()
-        return torch.autocast(self.device.type, dtype=self.compute)
+        return _autocast(self.device, self.compute)
+
+
+def in_half(device: torch.device) -> AbstractContextManager[Any]:
+    """Forward passes in ``half_precision``, or in single precision where ``device`` has none."""
+    return _autocast(device, half_precision(device))
+
+
+def _autocast(device: torch.device, kind: torch.dtype | None) -> AbstractContextManager[Any]:
+    return torch.autocast(device.type, dtype=kind) if kind else nullcontext()
 
 
 def half_precision(device: torch.device) -> torch.dtype | None:

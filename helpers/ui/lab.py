@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from helpers.errors import CourseError
 from helpers.settings import Settings
+from helpers.startup import hush_libraries
 
 if TYPE_CHECKING:
     from helpers.bases import BaseModel
@@ -161,4 +162,4 @@ def _prepare_libraries(settings: Settings) -> None:
     containers slow each other ten-fold; and remarks on optional libraries stay out of the cells."""
     os.environ.setdefault("OMP_NUM_THREADS", str(settings.threads))
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    hush_libraries()

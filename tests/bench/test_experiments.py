@@ -92,9 +92,11 @@ def test_a_true_run_keeps_to_the_protocol_and_trains_nothing_twice(tmp_path: Pat
     cells = {trial.cell.hash: trial.cell for trial in trials}
     painted = sum(len(c.snapshots) * len(c.prompts) * c.pictures for c in cells.values())
     trained = sum(lesson.config.n_steps for cell in cells.values() for lesson in cell.lessons)
-    assert 20_000 < painted < 28_000 and 25_000 < trained < 40_000, "the page says how many"
-    # Hours on two cores, at what was measured: the module and the page promise them.
-    assert 0.9 < (0.21 * painted + 0.12 * trained) / 2 / 3600 < 1.5
+    assert 19_000 < painted < 21_000 and 25_000 < trained < 27_000, "the page says how many"
+    # Hours on two cores, at what was measured with half precision and without: the module and the
+    # page promise them.
+    assert 0.9 < (0.21 * painted + 0.12 * trained) / 2 / 3600 < 1.1
+    assert 2.2 < (0.62 * painted + 0.17 * trained) / 2 / 3600 < 2.6
 
 
 @pytest.mark.slow

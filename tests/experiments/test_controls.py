@@ -122,7 +122,11 @@ def test_an_untrained_adapter_gains_nothing_and_is_caught(
 def test_an_adapter_that_learned_passes_and_is_no_untrained_one() -> None:
     judge, heldout = ColourJudge(), noisy((200, 60, 40), 4)
     base = [noisy((60, 60, 200), 6, seed) for seed in range(3)]
+    word = [noisy((100, 60, 150), 6, seed) for seed in range(3)]
     tuned = [noisy((190, 60, 60), 6, seed) for seed in range(3)]
-    assert learning_control(judge, tuned, base, heldout).require().value > 0.2
+    assert learning_control(judge, tuned, word, heldout).require().value > 0.1
+    # A word of its own brings likeness before anything is learned.
+    assert learning_control(judge, word, base, heldout).holds
+    assert not learning_control(judge, word, word, heldout).holds
     # The protocol's own slip: another noise, or another prompt, than that of the base.
     assert not untrained_control(judge, tuned, base, heldout).holds

@@ -13,10 +13,15 @@ from helpers.bases import BaseModel
 from helpers.tuning.config import FineTuneConfig
 from helpers.tuning.loop import train
 from helpers.tuning.networks import load_networks
-from helpers.tuning.precision import choose_precision, half_precision, machine_warnings
+from helpers.tuning.precision import (
+    CPU,
+    choose_precision,
+    half_precision,
+    in_half,
+    machine_warnings,
+)
 
 Make = Callable[..., FineTuneConfig]
-CPU = torch.device("cpu")
 
 
 @pytest.fixture
@@ -37,6 +42,8 @@ def test_a_processor_that_multiplies_in_half_precision_does_so_if_asked(
     asked = choose_precision(settings(fp16=True, half_precision_base=True), CPU)
     assert (asked.compute, asked.weights) == (torch.bfloat16, torch.float32)
     assert not asked.scaler.is_enabled(), "bfloat16 needs no loss scaling"
+    with in_half(CPU):
+        assert (torch.ones(2, 2) @ torch.ones(2, 2)).dtype is torch.bfloat16
     assert machine_warnings(settings(fp16=True), CPU) == []
     plain = choose_precision(settings(fp16=False, half_precision_base=True), CPU)
     assert plain.compute is None and plain.weights is torch.float32
@@ -48,6 +55,8 @@ def test_a_processor_that_would_only_pretend_computes_in_single_precision_and_sa
     able("avx2", "avx512_f")
     found = choose_precision(settings(fp16=True, half_precision_base=True), CPU)
     assert found.compute is None and found.weights is torch.float32
+    with in_half(CPU):
+        assert (torch.ones(2, 2) @ torch.ones(2, 2)).dtype is torch.float32
     assert "single precision" in machine_warnings(settings(fp16=True), CPU)[0]
 
 
