@@ -2,7 +2,7 @@
 
 JumpStart's documented rate, 2e-6, is for full fine-tuning of a base of 865 million weights. The
 pocket base has fifty times fewer and needs larger steps: a rate of its own for adapters, and a
-fifth of that where all weights move.
+tenth of that where all weights move.
 """
 
 from __future__ import annotations

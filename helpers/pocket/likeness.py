@@ -20,6 +20,8 @@ from helpers.settings import ROOT
 
 SUBJECTS = ROOT / "data" / "subjects"
 OTHERS = 20
+GOALS = {"share": 0.5, "kept": 0.75, "ranks_first": 0.7}
+"""Of the way to the real pictures, of settings and styles, and of the astronaut's pictures."""
 PHOTOGRAPH = {"method": "full", "learning_rate": 1e-4, "n_steps": 1000}
 """How the astronaut is taught. A real face is so far from a drawn one that an adapter of the usual
 400 steps brings hair and suit, and a face of the world (6% rank first)."""
@@ -78,7 +80,8 @@ def ranks_first(
     """Share of generated faces nearer to the best held-out crop than to any of ``others``.
 
     Compared where all are alike: grey, 25 x 25, brightness and contrast taken out, by correlation.
-    A base that knows nothing of the subject has 1 chance in ``len(others) + 1``.
+    A base that knows nothing of the subject has ``len(heldout)`` chances in
+    ``len(heldout) + len(others)``.
     """
 
     def normal(face: np.ndarray) -> np.ndarray:
@@ -156,5 +159,9 @@ def measure_subject(
     if photograph:
         found["ranks_first"] = {"base": ranks_first(before, heldout, other_faces()),
                                 "tuned": ranks_first(after, heldout, other_faces())}  # fmt: skip
+        found["holds"] = {"ranks_first": found["ranks_first"]["tuned"] >= GOALS["ranks_first"]}
+    else:
+        found["holds"] = {"share": found["identity"]["share"] >= GOALS["share"],
+                          "kept": min(kept.values()) >= GOALS["kept"]}  # fmt: skip
     shown = [(instance * 16)[:16], before[:16], after[:16], beach[:16], sketch[:16]]
     return found, [picture for row in shown for picture in row]

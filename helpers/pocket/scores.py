@@ -6,7 +6,7 @@
 Without ``--subject``: class, setting, style and colour by the judge on ``--each`` pictures a cell,
 near-duplicates, agreement with prompts, and the autoencoder on drawings and photographs that no
 training saw. With it: the base is fine-tuned on that subject first, and measured with the adapter.
-Writes ``scores.json`` and ``sample_sheet.png`` beside the base, or ``<subject>.json`` and ``.png``.
+Writes ``scores.json`` and ``sample_sheet.png`` beside the base, or ``<subject>.json`` and ``.jpg``.
 """
 
 from __future__ import annotations
@@ -143,7 +143,7 @@ def main() -> None:
         found, pictures = likeness.measure_subject(
             options.folder, judge, options.subject, options.steps, **changes
         )
-        contact_sheet(pictures, 16).save(out / f"{name}.png")
+        contact_sheet(pictures, 16).save(out / f"{name}.jpg", quality=88)
     else:
         found = measure(options.folder, judge, options.each, options.steps)
     (out / f"{name}.json").write_text(json.dumps(found, indent=1) + "\n")

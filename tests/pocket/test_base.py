@@ -194,3 +194,14 @@ def test_the_cards_numbers_are_those_that_were_measured() -> None:
     assert f"{found['pictures_each']} pictures a cell" in card
     for name in ("vae_drawings_db", "vae_photographs_db"):
         assert f"{found[name]:.1f} dB" in card
+
+
+@pytest.mark.parametrize("name", ["doppler", "marlow", "astronaut"])
+def test_the_cards_subjects_were_taught_to_these_weights(name: str) -> None:
+    found = json.loads((POCKET / f"{name}.json").read_text())
+    assert found["base_hash"] == base_hash(POCKET)
+    assert found["cpu_seconds"] < 300 and (POCKET / f"{name}.jpg").exists()
+    card = (POCKET / "README.md").read_text()
+    assert f"{found['identity']['share']:.0%}" in card
+    for share in (*found["kept"].values(), *found.get("ranks_first", {}).values()):
+        assert f"{share:.0%}" in card

@@ -7,10 +7,13 @@ import pytest
 import torch
 from PIL import Image
 
+from helpers.experiments.judges import JUDGE
 from helpers.pocket import likeness, scores
+from helpers.pocket.judge import Judge
 from helpers.pocket.world.astronaut import HELDOUT, INSTANCE, portrait, variant
 from helpers.pocket.world.captions import world_words
 from helpers.pocket.world.labels import LABELS
+from helpers.settings import ROOT
 
 
 def test_prompts_of_the_scores_ask_for_what_the_cell_says_and_use_known_words() -> None:
@@ -55,3 +58,16 @@ def test_the_astronaut_ranks_first_and_drawn_strangers_do_not() -> None:
     rng = np.random.default_rng(2)
     noise = [Image.fromarray(rng.integers(0, 255, (64, 64, 3)).astype(np.uint8)) for _ in range(5)]
     assert likeness.ranks_first(noise, heldout, others) < 0.5
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "method"), [("fourier", "lora"), ("astronaut", "full")])
+def test_a_subject_is_taught_measured_and_laid_out(name: str, method: str) -> None:
+    judge = Judge.load(JUDGE)
+    found, pictures = likeness.measure_subject(
+        ROOT / "models" / "pocket", judge, name, steps=1, each=16, n_steps=2
+    )
+    assert (found["method"], found["tuning_steps"]) == (method, 2)
+    assert len(pictures) == 5 * 16 and set(found["kept"]) == {"beach", "pencil sketch"}
+    assert ("ranks_first" in found) == (name == "astronaut")
+    assert not all(found["holds"].values()), "two steps teach nobody"
