@@ -278,9 +278,10 @@ class Sweep:
 
     ``seeds`` are those of the training; ``pictures`` a prompt are painted at each step. ``taught``
     is one of ``TAUGHT``; each subject gets the same number of steps, those of a training together
-    being added up. The rate stays constant unless a variant says otherwise (``STEADY``), and class
-    images are off unless it asks for them. ``guidance`` is the base's own unless given, and so is
-    ``fp16``: train and paint in half precision where the machine computes in it.
+    being added up. The rate stays constant, at what suits the base then, unless a variant says
+    otherwise (``STEADY``), and class images are off unless it asks for them. ``guidance`` is the
+    base's own unless given, and so is ``fp16``: train and paint in half precision where the machine
+    computes in it.
     """
 
     base: BaseModel
