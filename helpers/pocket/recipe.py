@@ -5,9 +5,10 @@
 Stages: pictures, autoencoder, latents, reading lessons for the text encoder, U-Net, decoder, judge.
 Each writes checkpoints into ``--work`` and takes up from them after a kill. ``--hours`` times a few
 steps of everything first and fixes the numbers of steps in ``plan.json`` there: the same plan,
-seed, thread count and version of torch give the same weights. ``--go-on-from models/pocket --seed
-8`` gives that base's text encoder and U-Net, and the judge beside it (``models/pocket_judge``),
-more of all that, on pictures of another seed; its autoencoder keeps its latents.
+seed, thread count, kind of processor and version of torch give the same weights.
+``--go-on-from models/pocket --seed 8`` gives that base's text encoder and U-Net, and the judge
+beside it (``models/pocket_judge``), more of all that, on pictures of another seed; its autoencoder
+keeps its latents.
 Progress goes to ``log.jsonl``, sample sheets to ``sheets/``.
 """
 
