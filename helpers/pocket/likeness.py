@@ -24,8 +24,8 @@ GOALS = {"share": 0.5, "kept": 0.75, "ranks_first": 0.7}
 """Of the way to the real pictures, of settings and styles, and of the astronaut's pictures."""
 PHOTOGRAPH = {"method": "full", "learning_rate": 2e-4, "n_steps": 1200}
 """How the astronaut is taught. A real face is so far from a drawn one that an adapter of the usual
-400 steps brings hair and suit, and a face of the world: 6% rank first. Of trainings in full, 1,000
-steps at 1e-4 brought 62%, these 94%."""
+400 steps brings hair and suit, and a face of the world: on an earlier base 6% ranked first. Of
+trainings in full, 1,000 steps at 1e-4 brought 62%, these 94%."""
 
 
 def halfway(

@@ -5,7 +5,7 @@
 
 Without ``--subject``: class, setting, style and colour by the judge on ``--each`` pictures a cell,
 near-duplicates, agreement with prompts, and the autoencoder on drawings and photographs that no
-training saw. With it: the base is fine-tuned on that subject first, and measured with the adapter.
+training saw. With it: the base is fine-tuned on that subject first, and measured so.
 Writes ``scores.json`` and ``sample_sheet.png`` beside the base, or ``<subject>.json`` and ``.jpg``.
 """
 
