@@ -29,8 +29,9 @@ from helpers.settings import ROOT
 
 SERVING_PYTHON = ROOT / ".venv-serving" / "bin" / "python"
 BASE = "avatar_base"
-FIRST_S, GONE_S = 30.0, 4.0
-"""How long a base may have no process before its server is given up: at first, and once seen."""
+GONE_S, UNPACKED_S = 4.0, 30.0
+"""How long a base that Triton loads may have no process before the server is given up; the longer
+while Triton may be unpacking an environment for it."""
 _ASK = """
 import importlib.metadata as m, importlib.util as u, json, sys
 s = u.find_spec("pytriton")
@@ -59,7 +60,8 @@ class TritonServer(ModelServer):
         super().__init__()
         self._interpreter = Path(interpreter or SERVING_PYTHON)
         self.shared_memory = ""
-        self._base_due, self._began = math.inf, time.time()
+        self._base_takes, self._base_due = math.inf, math.inf
+        self._began, self._log_begins = time.time(), 0
 
     @property
     def engine(self) -> dict[str, str]:
@@ -85,7 +87,9 @@ class TritonServer(ModelServer):
         env["PATH"] = f"{wheel.interpreter.parent}:{env.get('PATH', os.defpath)}"
         env["LD_LIBRARY_PATH"] = _library_path(wheel.python_prefix, env)
         env["LD_PRELOAD"] = str(write_preload(work / "loopback.so"))
-        self._base_due, self._began = math.inf, time.time()
+        self._base_takes = self._base_due = math.inf
+        self._began = time.time()
+        self._log_begins = self.log_path.stat().st_size if self.log_path.exists() else 0
         self.shared_memory = f"avatar-{secrets.token_hex(4)}-"
         shm = env.get("SAGEMAKER_TRITON_SHM_DEFAULT_BYTE_SIZE", str(1 << 20))
         command = [
@@ -108,7 +112,8 @@ class TritonServer(ModelServer):
             command.append(f"--model-repository={base}")
         if base is not None and (base / BASE).is_dir():  # else it is laid there later, and loaded
             command.append(f"--load-model={BASE}")
-            self._base_due = time.monotonic() + FIRST_S
+            config = (base / BASE / "config.pbtxt").read_text(encoding="utf-8")
+            self._base_takes = UNPACKED_S if "EXECUTION_ENV_PATH" in config else GONE_S
         return command
 
     def processes(self) -> set[str]:
@@ -125,11 +130,20 @@ class TritonServer(ModelServer):
         return found
 
     def _hangs(self) -> bool:
-        # A base that is killed while it loads is waited for without end by Triton 24.10.
+        # A base that is killed while it loads is waited for without end by Triton 24.10. It may
+        # have died before anybody saw its process, but not before Triton said that it starts it.
         now = time.monotonic()
         if BASE in self.processes():
             self._base_due = now + GONE_S
+        elif self._base_due == math.inf and f"Initialize: {BASE}_0" in self._said():
+            self._base_due = now + self._base_takes
         return now > self._base_due
+
+    def _said(self) -> str:
+        """What the log holds of this start."""
+        with open(self.log_path, "rb") as log:
+            log.seek(self._log_begins)
+            return log.read().decode(errors="replace")
 
     def _started(self) -> None:
         elsewhere = {

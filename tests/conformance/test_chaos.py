@@ -134,9 +134,7 @@ def test_a_server_without_processes_of_models_is_not_watched() -> None:
 def test_a_base_killed_while_the_server_starts_does_not_cost_three_minutes(
     tmp_path: Path, echo_repository: Path
 ) -> None:
-    slow = Path(shutil.copytree(echo_repository, tmp_path / "slow"))
-    model = slow / "avatar_base" / "1" / "model.py"
-    model.write_text("import time\ntime.sleep(3)\n" + model.read_text())
+    slow = slow_base(echo_repository, tmp_path / "slow", seconds=3)
     server = triton_or_skip()
 
     def kill() -> None:
@@ -153,3 +151,23 @@ def test_a_base_killed_while_the_server_starts_does_not_cost_three_minutes(
         server.start(slow, tmp_path / "server")
     killer.join()
     assert time.monotonic() - began < 60
+
+
+def test_a_base_that_died_before_anybody_saw_it_does_not_cost_half_a_minute(
+    tmp_path: Path, echo_repository: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slow = slow_base(echo_repository, tmp_path / "slow", seconds=60)
+    server = triton_or_skip()
+    monkeypatch.setattr(server, "processes", set)
+    began = time.monotonic()
+    with pytest.raises(ServiceError, match="did not start"):
+        server.start(slow, tmp_path / "server")
+    assert time.monotonic() - began < 20
+
+
+def slow_base(repository: Path, folder: Path, *, seconds: int) -> Path:
+    """A copy of ``repository`` whose base sleeps before it is up."""
+    shutil.copytree(repository, folder)
+    model = folder / "avatar_base" / "1" / "model.py"
+    model.write_text(f"import time\ntime.sleep({seconds})\n" + model.read_text())
+    return folder

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import sys
+import traceback
 from collections.abc import Callable
 
 
@@ -25,8 +27,12 @@ def in_child(
                 setattr(os, killed_at, lambda *_: os._exit(9))
             work()
             code = 0
+        except BaseException:
+            traceback.print_exc()
         finally:
+            sys.stderr.flush()
             os._exit(code)
     beside()
     _, status = os.waitpid(child, 0)
-    assert os.waitstatus_to_exitcode(status) == (9 if killed_at else 0)
+    code, wanted = os.waitstatus_to_exitcode(status), 9 if killed_at else 0
+    assert code == wanted, f"the fork ended with {code} (below zero: by that signal), not {wanted}"
