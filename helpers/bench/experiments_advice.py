@@ -47,7 +47,8 @@ ADVICE = (
                 "if both; contradict if only the animal's"),
     Advice(number=4, says="its instance type: a larger GPU for prior preservation",
            rule="confirm if it takes a quarter more memory in full and with LoRA; qualify if in "
-                "one of them; contradict if in none (this machine's memory, pocket base)"),
+                "one of them; contradict if in none (this machine's memory, pocket base, "
+                "single precision)"),
     Advice(number=5, says="similar subjects are forgotten: do not teach them to one model",
            rule="confirm if the last one wins wherever it was tried; contradict if nowhere; "
                 "qualify if in some"),

@@ -35,7 +35,8 @@ _RETRYABLE = (*NOT_UP, "shared base is down", "has more to paint")
 
 @dataclass(kw_only=True)
 class Havoc:
-    """What came of it. ``unclear`` answers are neither pictures nor clear, retryable errors."""
+    """What came of it. ``unclear`` answers are neither pictures nor clear, retryable errors;
+    ``last_said`` is what an avatar answered that did not paint again."""
 
     kills: Counter[str] = field(default_factory=Counter)
     pictures: int = 0
@@ -44,6 +45,7 @@ class Havoc:
     longest_s: float = 0.0
     restarts: int = 0
     recovered_s: float | None = None
+    last_said: str = ""
     processes: int = 0
     shared: int = 0
     temporary: int = 0
@@ -57,8 +59,8 @@ def wreak(
     ``work`` is a folder to be made; ``adapter_manifest`` the text of an ``adapter.json``.
     """
     havoc, chance, lock = Havoc(), random.Random(seed), threading.Lock()
-    archive = _archive(work / "made", adapter_manifest)
-    server = TritonServer().start(_repository(work / "base"), work / "server", REGION)
+    archive = archive_of(work / "made", adapter_manifest)
+    server = TritonServer().start(repository(work / "base"), work / "server", REGION)
     host = MultiModelHost(server, lambda key: archive, work / "server", max_loaded=LOADED)
     host.watchdog.patience_s = 4.0
     ended = threading.Event()
@@ -91,7 +93,7 @@ def wreak(
         ended.set()
         for one in callers:
             one.join()
-        havoc.recovered_s = _recovery(host)
+        havoc.recovered_s, havoc.last_said = _recovery(host)
         groups.add(server.pid)
         havoc.restarts = host.metrics["restarts"]
     finally:
@@ -140,18 +142,24 @@ def _kill(server: TritonServer, chance: random.Random) -> str:
     return "base" if base else "stub"
 
 
-def _recovery(host: MultiModelHost) -> float | None:
-    """Seconds until every avatar paints, without help; ``None`` if not in a minute."""
+def _recovery(host: MultiModelHost) -> tuple[float | None, str]:
+    """Seconds until every avatar paints, without help; ``None`` if not in a minute, and why."""
     began = time.monotonic()
     for avatar in range(AVATARS):
-        while ask(host, avatar)[0] != "picture":
-            if time.monotonic() - began > RECOVERS_S:
-                return None
+        while True:
+            asked = time.monotonic()
+            kind, said = ask(host, avatar)
+            now = time.monotonic()
+            if kind == "picture":
+                break
+            if now - began > RECOVERS_S:
+                return None, f"avatar {avatar} after {now - asked:.1f} s: {said}"
             time.sleep(0.2)
-    return time.monotonic() - began
+    return time.monotonic() - began, ""
 
 
-def _archive(folder: Path, manifest: str) -> bytes:
+def archive_of(folder: Path, manifest: str) -> bytes:
+    """An avatar with ``manifest`` as its ``adapter.json``, ready to be served."""
     stub = ROOT / "training_service" / "sd_lora"
     members: dict[str, Path | bytes] = {
         "sd_lora/config.pbtxt": stub / "config.pbtxt",
@@ -162,7 +170,8 @@ def _archive(folder: Path, manifest: str) -> bytes:
     return pack(members, folder / "avatar.tar.gz").read_bytes()
 
 
-def _repository(folder: Path) -> Path:
+def repository(folder: Path) -> Path:
+    """A model repository with a base that only waits and answers."""
     version = folder / "avatar_base" / "1"
     version.mkdir(parents=True)
     shutil.copy(ROOT / "models" / "avatar_base" / "config.pbtxt", version.parent)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -55,10 +56,28 @@ def sample_sheet(base: Path, path: Path, each: int = 4, seed: int = 5, steps: in
     contact_sheet(pictures, len(PROMPTS)).save(path)
 
 
-def world_sheet(count: int = 96, columns: int = 16, size: int = 64, seed: int = 7,
-                **given: Any) -> Image.Image:  # fmt: skip
-    """Drawings of the world; ``given`` goes to ``draw_scene`` (kind, place, style, shot)."""
-    from helpers.pocket.world.scene import draw_scene, render
+def world_sheet(side: int = 104, seed: int = 7) -> Image.Image:
+    """What the world draws: a row for each place, a column for each kind of thing.
 
-    scenes = [draw_scene(np.random.default_rng([seed, i]), **given) for i in range(count)]
-    return contact_sheet([render(scene, size).image for scene in scenes], columns)
+    The last three rows are in the other styles, all above are photos.
+    ``python -m helpers.pocket.sheets docs/images/world.png`` draws the one in the documentation.
+    """
+    from helpers.pocket.world.places import PLACES
+    from helpers.pocket.world.scene import draw_scene, render
+    from helpers.pocket.world.styles import STYLES
+    from helpers.pocket.world.traits import KINDS
+
+    photo, *others = STYLES
+    styles = [photo] * (len(PLACES) - len(others)) + others
+    pictures = []
+    for row, (place, style) in enumerate(zip(PLACES, styles, strict=True)):
+        for column, kind in enumerate(KINDS):
+            rng = np.random.default_rng([seed, row, column])
+            pictures.append(
+                render(draw_scene(rng, kind=kind, place=place, style=style), side).image
+            )
+    return contact_sheet(pictures, len(KINDS), side)
+
+
+if __name__ == "__main__":
+    world_sheet().quantize(255).save(sys.argv[1], optimize=True)

@@ -1,4 +1,4 @@
-"""A stub that died is loaded again; one that lives, or left, is let alone."""
+"""A stub that died is loaded again; one that lives, or left, or leaves, is let alone."""
 
 from __future__ import annotations
 
@@ -6,44 +6,85 @@ import os
 import subprocess
 from pathlib import Path
 
-from helpers.hosting.watch import StubWatch, alive, record_file
+import pytest
+
+from helpers.hosting.watch import StubWatch, alive, record_file, write_record
+
+NAME = "avatars/dead.tar.gz"
 
 
-def left(folder: Path, name: str, pid: int) -> Path:
+class Models:
+    """Triton as a model sees it; a stub that it loads leaves its record in ``folder``."""
+
+    def __init__(self, folder: Path, *ready: str) -> None:
+        self.folder, self.ready = folder, set(ready)
+        self.asked: list[str] = []
+        self.fails: type[BaseException] | None = None
+
+    def is_model_ready(self, *, model_name: str) -> bool:
+        return model_name in self.ready
+
+    def unload_model(self, *, model_name: str) -> None:
+        self.asked.append(f"unload {model_name}")
+        self.ready.discard(model_name)
+
+    def load_model(self, *, model_name: str) -> None:
+        self.asked.append(f"load {model_name}")
+        if self.fails:
+            raise self.fails("failed to poll from model repository")
+        self.ready.add(model_name)
+        write_record(record_file(self.folder, model_name), os.getpid(), model_name)
+
+
+@pytest.fixture
+def gone() -> int:
+    process = subprocess.Popen(["true"])
+    process.wait()
+    return process.pid
+
+
+def left(folder: Path, pid: int, name: str = NAME) -> Path:
     file = record_file(folder, name)
-    file.write_text(f"{pid} {name}")
+    write_record(file, pid, name)
     return file
 
 
-def test_who_died_is_loaded_again_and_who_lives_is_not(tmp_path: Path) -> None:
-    gone = subprocess.Popen(["true"])
-    gone.wait()
-    left(tmp_path, "avatars/lives.tar.gz", os.getpid())
-    dead = left(tmp_path, "avatars/dead.tar.gz", gone.pid)
-    loaded: list[str] = []
-
-    def reload(name: str) -> None:
-        loaded.append(name)
-        dead.write_text(f"{os.getpid()} {name}")
-
-    watch = StubWatch(tmp_path, reload=reload, say=lambda line: None)
-    assert watch.look() == loaded == ["avatars/dead.tar.gz"]
-    assert watch.look() == [] and dead.exists()
+def test_who_died_is_loaded_again_and_who_lives_is_not(tmp_path: Path, gone: int) -> None:
+    left(tmp_path, os.getpid(), "avatars/lives.tar.gz")
+    dead = left(tmp_path, gone)
+    models = Models(tmp_path, NAME, "avatars/lives.tar.gz")
+    watch = StubWatch(tmp_path, models, say=lambda line: None)
+    assert watch.look() == [NAME]
+    assert models.asked == [f"unload {NAME}", f"load {NAME}"]
+    assert watch.look() == [] and dead.exists() and len(models.asked) == 2
 
 
-def test_what_the_endpoint_no_longer_wants_is_forgotten(tmp_path: Path) -> None:
-    gone = subprocess.Popen(["true"])
-    gone.wait()
-    left(tmp_path, "avatars/unloaded.tar.gz", gone.pid)
+def test_what_cannot_be_loaded_is_forgotten(tmp_path: Path, gone: int) -> None:
+    left(tmp_path, gone)
     said: list[str] = []
-
-    def reload(name: str) -> None:
-        raise RuntimeError("failed to poll from model repository")
-
-    watch = StubWatch(tmp_path, reload=reload, say=said.append)
-    assert watch.look() == ["avatars/unloaded.tar.gz"]
+    models = Models(tmp_path, NAME)
+    models.fails = RuntimeError
+    watch = StubWatch(tmp_path, models, say=said.append)
     assert watch.look() == [] and not list(tmp_path.iterdir())
     assert "was not loaded again" in said[-1]
+
+
+def test_what_is_being_unloaded_is_forgotten(tmp_path: Path, gone: int) -> None:
+    left(tmp_path, gone)
+    models = Models(tmp_path)
+    assert StubWatch(tmp_path, models, say=print).look() == []
+    assert models.asked == [] and not list(tmp_path.iterdir())
+
+
+def test_a_base_that_dies_over_a_stub_leaves_it_to_the_next_base(tmp_path: Path, gone: int) -> None:
+    left(tmp_path, gone)
+    models = Models(tmp_path, NAME)
+    models.fails = KeyboardInterrupt  # nothing of ours runs after it
+    with pytest.raises(KeyboardInterrupt):
+        StubWatch(tmp_path, models, say=print).look()
+    assert not models.is_model_ready(model_name=NAME)
+    models.fails = None
+    assert StubWatch(tmp_path, models, say=print).look() == [NAME]
 
 
 def test_a_process_that_nobody_looked_at_is_dead(tmp_path: Path) -> None:
@@ -53,5 +94,9 @@ def test_a_process_that_nobody_looked_at_is_dead(tmp_path: Path) -> None:
     os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
     assert not alive(child.pid)
     child.wait()
+
+
+def test_a_record_that_is_none_is_let_alone(tmp_path: Path) -> None:
     (tmp_path / "damaged").write_text("no number")
-    assert StubWatch(tmp_path, reload=lambda name: None, say=print).look() == []
+    models = Models(tmp_path)
+    assert StubWatch(tmp_path, models, say=print).look() == [] and models.asked == []

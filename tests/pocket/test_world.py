@@ -10,9 +10,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 from scipy import ndimage
 from scipy.stats import chi2_contingency
 
+from helpers.pocket.sheets import world_sheet
 from helpers.pocket.vocabulary import FILLERS, IDENTIFIERS, build_tokenizer
 from helpers.pocket.world.captions import WHERE, caption, world_words
 from helpers.pocket.world.labels import LABELS, label
@@ -31,6 +33,7 @@ from helpers.pocket.world.traits import (
     draw_identity,
     held_out,
 )
+from helpers.settings import ROOT
 
 seeds = st.integers(0, 2**32 - 1)
 
@@ -281,3 +284,14 @@ def test_training_never_draws_from_the_held_out_corner() -> None:
     for kind in KINDS:
         assert not any(held_out(draw_identity(rng, kind)) for _ in range(300))
         assert all(held_out(draw_identity(rng, kind, reserved=True)) for _ in range(20))
+
+
+def test_the_sheet_in_the_documentation_is_of_this_world() -> None:
+    drawn = np.asarray(world_sheet(), dtype=np.float32)
+    with Image.open(ROOT / "docs" / "images" / "world.png") as kept:
+        shown = np.asarray(kept.convert("RGB"), dtype=np.float32)
+    assert drawn.shape == shown.shape
+    same, other = (
+        float(np.abs(drawn - np.roll(shown, columns * 104, axis=1)).mean()) for columns in (0, 1)
+    )
+    assert same < 8 < 30 < other, "the one that is kept has 255 colours"

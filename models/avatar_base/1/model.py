@@ -6,14 +6,12 @@ With a ``prompt`` it answers ``generated_image``, one text for each picture; wit
 
 import os
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
 import triton_python_backend_utils as pb_utils
 
 INPUTS = ("prompt", "negative_prompt", "gen_args", "adapter_path", "adapter_identity")
-UNLOAD_SECONDS = 20
 
 
 class TritonPythonModel:
@@ -34,7 +32,7 @@ class TritonPythonModel:
             safety=os.environ.get("OPTION_SAFETY_CHECKER", ""),
         )
         self.error_text = error_text
-        StubWatch(records(), reload=_reload, say=pb_utils.Logger.log_warn).start()
+        StubWatch(records(), pb_utils, say=pb_utils.Logger.log_warn).start()
 
     def execute(self, requests):
         try:
@@ -68,11 +66,3 @@ def _text(request, name):
 def _response(name, *texts):
     rows = np.array([[text.encode("utf-8") for text in texts]], dtype=object)
     return pb_utils.InferenceResponse([pb_utils.Tensor(name, rows)])
-
-
-def _reload(name):
-    pb_utils.unload_model(model_name=name)
-    end = time.monotonic() + UNLOAD_SECONDS
-    while pb_utils.is_model_ready(model_name=name) and time.monotonic() < end:
-        time.sleep(0.05)
-    pb_utils.load_model(model_name=name)

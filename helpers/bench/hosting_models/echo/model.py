@@ -12,7 +12,7 @@ LOADS_S, PAINTS_S = 0.3, 0.05
 class TritonPythonModel:
     def initialize(self, args):
         time.sleep(LOADS_S)
-        StubWatch(records(), reload=_reload, say=pb_utils.Logger.log_warn).start()
+        StubWatch(records(), pb_utils, say=pb_utils.Logger.log_warn).start()
 
     def execute(self, requests):
         time.sleep(PAINTS_S)
@@ -23,11 +23,3 @@ class TritonPythonModel:
         name = "base_info" if prompt is None else "generated_image"
         said = b"{}" if prompt is None else prompt.as_numpy().ravel()[0]
         return pb_utils.InferenceResponse([pb_utils.Tensor(name, np.array([[said]], dtype=object))])
-
-
-def _reload(name):
-    pb_utils.unload_model(model_name=name)
-    end = time.monotonic() + 20
-    while pb_utils.is_model_ready(model_name=name) and time.monotonic() < end:
-        time.sleep(0.05)
-    pb_utils.load_model(model_name=name)
