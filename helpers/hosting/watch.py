@@ -64,20 +64,21 @@ class StubWatch:
         """Load what died; returns the names."""
         found = [(file, *_read(file)) for file in sorted(self._folder.glob("[!.]*"))]
         dead = [(file, pid, name) for file, pid, name in found if name and not alive(pid)]
-        loaded = []
-        for file, pid, name in dead:
-            if pid != _HALF_WAY and not self._models.is_model_ready(model_name=name):
-                _forget(file, pid)
-                continue
-            self._say(f"the process of {name} is gone: loading it again")
-            write_record(file, _HALF_WAY, name)
-            try:
+        return [name for file, pid, name in dead if self._heal(file, pid, name)]
+
+    def _heal(self, file: Path, pid: int, name: str) -> bool:
+        try:
+            wanted = pid == _HALF_WAY or self._models.is_model_ready(model_name=name)
+            if wanted:
+                self._say(f"the process of {name} is gone: loading it again")
+                pid = _HALF_WAY
+                write_record(file, pid, name)
                 self._reload(name)
-                loaded.append(name)
-            except Exception as error:
-                self._say(f"{name} was not loaded again: {type(error).__name__}")
-            _forget(file, _HALF_WAY)
-        return loaded
+        except Exception as error:
+            wanted = False
+            self._say(f"{name} was not loaded again: {type(error).__name__}")
+        _forget(file, pid)
+        return wanted
 
     def _reload(self, name: str) -> None:
         self._models.unload_model(model_name=name)

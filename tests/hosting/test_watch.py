@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
@@ -67,6 +68,20 @@ def test_what_cannot_be_loaded_is_forgotten(tmp_path: Path, gone: int) -> None:
     watch = StubWatch(tmp_path, models, say=said.append)
     assert watch.look() == [] and not list(tmp_path.iterdir())
     assert "was not loaded again" in said[-1]
+
+
+def test_a_full_disk_ends_neither_the_watch_nor_the_hope(
+    tmp_path: Path, gone: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left(tmp_path, gone)
+    said: list[str] = []
+    models = Models(tmp_path, NAME)
+    watch = StubWatch(tmp_path, models, say=said.append)
+    with monkeypatch.context() as full:
+        full.setattr(Path, "write_text", Mock(side_effect=OSError("No space left on device")))
+        assert watch.look() == [] and models.asked == []
+    assert "OSError" in said[-1]
+    assert watch.look() == [NAME]
 
 
 def test_what_is_being_unloaded_is_forgotten(tmp_path: Path, gone: int) -> None:
