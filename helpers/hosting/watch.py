@@ -61,7 +61,7 @@ class StubWatch:
         threading.Thread(target=self._run, name="stub watch", daemon=True).start()
 
     def look(self) -> list[str]:
-        """Load what died; returns the names."""
+        """Load what died; returns the names of what was loaded."""
         found = [(file, *_read(file)) for file in sorted(self._folder.glob("[!.]*"))]
         dead = [(file, pid, name) for file, pid, name in found if name and not alive(pid)]
         return [name for file, pid, name in dead if self._heal(file, pid, name)]

@@ -112,8 +112,9 @@ class TritonServer(ModelServer):
             command.append(f"--model-repository={base}")
         if base is not None and (base / BASE).is_dir():  # else it is laid there later, and loaded
             command.append(f"--load-model={BASE}")
-            config = (base / BASE / "config.pbtxt").read_text(encoding="utf-8")
-            self._base_takes = UNPACKED_S if "EXECUTION_ENV_PATH" in config else GONE_S
+            config = base / BASE / "config.pbtxt"  # without one Triton ends, and says so
+            unpacks = config.is_file() and b"EXECUTION_ENV_PATH" in config.read_bytes()
+            self._base_takes = UNPACKED_S if unpacks else GONE_S
         return command
 
     def processes(self) -> set[str]:
@@ -130,6 +131,8 @@ class TritonServer(ModelServer):
         return found
 
     def _hangs(self) -> bool:
+        if self._base_takes == math.inf:  # none is loaded
+            return False
         # A base that is killed while it loads is waited for without end by Triton 24.10. It may
         # have died before anybody saw its process, but not before Triton said that it starts it.
         now = time.monotonic()

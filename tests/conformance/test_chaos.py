@@ -184,13 +184,22 @@ def test_a_base_that_died_before_anybody_saw_it_does_not_cost_half_a_minute(
     assert time.monotonic() - began < 20
 
 
+def test_a_base_without_its_configuration_is_a_clear_error(
+    tmp_path: Path, echo_repository: Path
+) -> None:
+    bare = Path(shutil.copytree(echo_repository, tmp_path / "bare"))
+    (bare / "avatar_base" / "config.pbtxt").unlink()
+    with pytest.raises(ServiceError, match="did not start"):
+        triton_or_skip().start(bare, tmp_path / "server", timeout=60)
+
+
 def command_line(pid: int) -> bytes:
     return Path(f"/proc/{pid}/cmdline").read_bytes()
 
 
-def slow_base(repository: Path, folder: Path, *, seconds: int) -> Path:
-    """A copy of ``repository`` whose base sleeps before it is up."""
-    shutil.copytree(repository, folder)
+def slow_base(original: Path, folder: Path, *, seconds: int) -> Path:
+    """A copy of the repository ``original`` whose base sleeps before it is up."""
+    shutil.copytree(original, folder)
     model = folder / "avatar_base" / "1" / "model.py"
     model.write_text(f"import time\ntime.sleep({seconds})\n" + model.read_text())
     return folder
