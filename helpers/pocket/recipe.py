@@ -31,7 +31,7 @@ from transformers import CLIPTokenizer
 
 from helpers.pocket.even import even_out
 from helpers.pocket.judge import Judge
-from helpers.pocket.look import look_weights
+from helpers.pocket.look import look_chances, look_weights
 from helpers.pocket.model import (
     LATENT_SPREAD,
     POCKET,
@@ -258,12 +258,12 @@ class Training:
         scale = LATENT_SPREAD / latents[:MEASURED, :channels].float().std().item()
         self.vae.register_to_config(scaling_factor=scale)
         steps, sheets = plan["base_steps"], self.work / "sheets"
-        scenes = (scene_of(self.recipe.seed, number)[0] for number in range(len(world)))
+        scenes = [scene_of(self.recipe.seed, number)[0] for number in range(len(world))]
         for step, loss, average in train_base(
             self.unet, self.text, self.tokenizer, latents, world.captions, scale=scale,
             steps=steps, batch=self.recipe.base_batch, rate=self.recipe.rate,
             checkpoint=self.work / "base.safetensors", seed=self.recipe.seed,
-            weights=look_weights(scenes, latents.shape[-1]),
+            weights=look_weights(scenes, latents.shape[-1]), chances=look_chances(scenes),
         ):  # fmt: skip
             self.log("base", step, loss)
             if step % self.recipe.sheet_every == 0 or step == steps:

@@ -4,8 +4,9 @@
     python -m helpers.pocket.scores models/pocket --subject doppler
 
 Without ``--subject``: class, setting, style and colour by the judge on ``--each`` pictures a cell,
-near-duplicates, agreement with prompts, and the autoencoder on drawings and photographs that no
-training saw. With it: the base is fine-tuned on that subject first, and measured so.
+near-duplicates, agreement with prompts, distance from the world's own drawings, and the
+autoencoder on drawings and photographs that no training saw. With it: the base is fine-tuned on
+that subject first, and measured so.
 Writes ``scores.json`` and ``sample_sheet.png`` beside the base, or ``<subject>.json`` and ``.jpg``.
 """
 
@@ -24,6 +25,7 @@ from PIL import Image
 from helpers.bases.folder import base_hash
 from helpers.pocket import likeness
 from helpers.pocket.judge import Judge
+from helpers.pocket.nearness import nearness
 from helpers.pocket.photographs import unseen_photographs
 from helpers.pocket.recipe import HELD_OUT
 from helpers.pocket.sheets import PROMPTS, contact_sheet, paint, sample_sheet
@@ -110,6 +112,7 @@ def measure(folder: Path, judge: Judge, each: int, steps: int) -> dict[str, Any]
         "vae_photographs_db": round(psnr(pipe.vae, unseen_photographs(side)), 2),
         "closest_of_64": round(closest_pair(many), 4),
         "own_prompt_first": round(float((cosines.argmax(1) == np.arange(len(PROMPTS))).mean()), 4),
+        "from_drawings": nearness(pipe, judge, HELD_OUT, steps),
         "right": right(pipe, judge, each, steps),
         "pictures_each": each, "steps": steps,
     }  # fmt: skip

@@ -24,9 +24,10 @@ if TYPE_CHECKING:
 
 CAPTION_DROP = 0.1
 """Share of captions left empty: guidance needs an unconditional prediction to compare with."""
-NOISY_SHARE, NOISY_FROM = 0.2, 800
-"""A fifth of each batch comes from the noisiest part of the schedule. The colour of a thing is a
-faint tint of the whole, seen through all but the heaviest noise: only there can words tell it."""
+NOISY_SHARE, NOISY_FROM = 0.6, 600
+"""More than half of each batch comes from the noisier part of the schedule. There it is settled
+what stands where, which way it looks and which colour it has; what goes wrong there, the steps
+after it only sharpen, and from less noise even a small network sees what a picture holds."""
 DETAILED_SHARE = 0.5
 """Of half of the pictures the caption that tells most is read, so that attributes are no rarity."""
 
@@ -59,13 +60,15 @@ def train_base(
     rate: float,
     checkpoint: Path,
     weights: torch.Tensor | None = None,
+    chances: np.ndarray | None = None,
     seed: int = 0,
     save_every: int = 250,
 ) -> Iterator[tuple[int, float, dict[str, torch.Tensor]]]:
     """Yield ``(step, loss, average)``; ``average`` holds the running mean of the U-Net's weights.
 
     ``latents`` are means and log-variances (N, 2C, h, w); ``scale`` brings samples to
-    ``LATENT_SPREAD``; ``weights`` (N, h, w) say how much an error matters where.
+    ``LATENT_SPREAD``; ``weights`` (N, h, w) say how much an error matters where,
+    ``chances`` (N,) how often a picture is drawn, and sum to 1; without them all are alike.
     """
     unet.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     # On CPUs the fused attention's backward pass takes longer than the whole network without it.
@@ -87,7 +90,7 @@ def train_base(
     for step in range(start, steps):
         rng = np.random.default_rng([seed, step])
         noise_seed = torch.Generator().manual_seed(seed * 1_000_003 + step)
-        rows = torch.from_numpy(rng.integers(0, len(latents), batch))
+        rows = torch.from_numpy(rng.choice(len(latents), batch, p=chances))
         which = torch.from_numpy(rng.integers(0, ids.shape[1], batch))
         detailed = torch.from_numpy(rng.random(batch) < DETAILED_SHARE)
         words = ids[rows, torch.where(detailed, fullest[rows], which)].clone()

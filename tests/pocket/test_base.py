@@ -194,6 +194,8 @@ def test_the_cards_numbers_are_those_that_were_measured() -> None:
     assert f"{found['pictures_each']} pictures a cell" in card
     for name in ("vae_drawings_db", "vae_photographs_db"):
         assert f"{found[name]:.1f} dB" in card
+    for distance in found["from_drawings"].values():
+        assert f"{distance:.2f}" in card
 
 
 @pytest.mark.parametrize("name", ["doppler", "marlow", "astronaut"])

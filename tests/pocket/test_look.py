@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from helpers.pocket.look import FACE, look_weights
+from helpers.pocket.look import FACE, OFTEN, look_chances, look_weights
 from helpers.pocket.world.scene import draw_scene, face_of, render
 
 SIDE = 16
@@ -24,6 +24,13 @@ def test_weights_are_bounded_and_the_same_each_time(seed: int) -> None:
     first, again = look_weights([scene, scene], SIDE)
     assert (first == again).all()
     assert first.min() >= 1 and first.max() <= FACE
+
+
+def test_a_picture_of_a_dog_is_drawn_as_often_as_its_kind_says() -> None:
+    kinds = ("chair", "dog", "person", "chair")
+    chances = look_chances(scene for kind in kinds for scene in scenes(1, kind=kind))
+    assert chances.sum() == pytest.approx(1)
+    assert chances / chances[0] == pytest.approx([1, OFTEN["dog"], OFTEN["person"], 1])
 
 
 @pytest.mark.parametrize("kind", ["chair", "car", "cup", "boat"])

@@ -16,6 +16,7 @@ from helpers.pocket.model import PocketShape, build_text_encoder, build_unet
 from helpers.pocket.recipe import Recipe, Training
 from helpers.pocket.train_base import (
     NOISY_FROM,
+    NOISY_SHARE,
     timesteps,
     train_base,
 )
@@ -167,8 +168,27 @@ def test_reading_lessons_tell_captions_apart_behind_their_last_word(
 def test_heavy_noise_is_drawn_more_often() -> None:
     steps = timesteps(32, np.random.default_rng(0))
     assert len(steps) == 32 and steps.min() < 63 and steps.max() > 970
-    rest = 26 * (1000 - NOISY_FROM) / 1000
-    assert abs((steps >= NOISY_FROM).sum() - 6 - rest) < 1, "a fifth, and its share of the rest"
+    more = round(32 * NOISY_SHARE)
+    rest = (32 - more) * (1000 - NOISY_FROM) / 1000
+    assert abs((steps >= NOISY_FROM).sum() - more - rest) < 1, "its own share, and some of the rest"
+
+
+def test_a_picture_without_a_chance_is_never_drawn(tmp_path: Path, tokenizer) -> None:
+    """Latents of nothing but NaN, which any step would notice."""
+    latents = torch.randn(8, 24, 16, 16, generator=torch.Generator().manual_seed(1))
+    latents[::2] = float("nan")
+    chances = np.array([0.0, 0.25] * 4)
+
+    def losses(name: str, chances: np.ndarray | None) -> list[float]:
+        unet, text = build_unet(TINY), build_text_encoder(TINY, tokenizer)
+        run = train_base(
+            unet, text, tokenizer, latents, [["a dog"]] * 8, scale=1.0, steps=3, batch=4, rate=1e-3,
+            chances=chances, checkpoint=tmp_path / name,
+        )  # fmt: skip
+        return [loss for _, loss, _ in run]
+
+    assert np.isfinite(losses("some", chances)).all()
+    assert np.isnan(losses("all", None)).all()
 
 
 def test_only_what_has_weight_is_learned(tmp_path: Path, tokenizer) -> None:
