@@ -47,9 +47,7 @@ def kernel_distance(first: torch.Tensor, second: torch.Tensor) -> float:
     return float(sum(means) - 2 * _kernel(first, second).mean())
 
 
-def apart(
-    judge: Judge, pictures: Sequence[Image.Image], drawn: Sequence[Image.Image]
-) -> float:  # fmt: skip
+def apart(judge: Judge, pictures: Sequence[Image.Image], drawn: Sequence[Image.Image]) -> float:
     """``kernel_distance`` of pictures and drawings, each feature in spreads of the drawings'."""
     seen, known = (_features(judge, some) for some in (pictures, drawn))
     middle, spread = known.mean(0), known.std(0) + 1e-6
