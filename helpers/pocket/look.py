@@ -19,9 +19,9 @@ OFTEN = {"dog": 4.0, "cat": 4.0, "person": 3.0}
 learned in an hour; a dog has a pose, a way it looks, a coat, and a head that goes on one end."""
 
 
-def look_chances(scenes: Iterable[Scene]) -> np.ndarray:
-    """(N,) summing to 1: how often training draws each picture."""
-    often = np.array([OFTEN.get(scene.subject.kind, 1.0) for scene in scenes])
+def look_chances(kinds: Iterable[str]) -> np.ndarray:
+    """(N,) summing to 1: how often training draws each picture, by what it shows."""
+    often = np.array([OFTEN.get(kind, 1.0) for kind in kinds])
     return often / often.sum()
 
 
