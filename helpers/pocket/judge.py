@@ -98,21 +98,26 @@ class Judge(nn.Module):
     # -- what the course uses ---------------------------------------------------------------
 
     @torch.no_grad()
+    def see(self, pictures: Sequence[Image.Image]) -> torch.Tensor:
+        """``features`` of PIL pictures of any size."""
+        return self.features(_prepare(pictures))
+
+    @torch.no_grad()
     def embed(self, pictures: Sequence[Image.Image]) -> torch.Tensor:
         """Identity: unit vectors (N, 96) of PIL pictures of any size."""
-        return F.normalize(self.identity(self.features(prepare(pictures))), dim=1)
+        return F.normalize(self.identity(self.see(pictures)), dim=1)
 
     @torch.no_grad()
     def read(self, pictures: Sequence[Image.Image]) -> dict[str, list[str]]:
         """For each label, what the judge sees in each picture."""
-        split = self.split(self.features(prepare(pictures)))
+        split = self.split(self.see(pictures))
         return {name: [LABELS[name][i] for i in scores.argmax(1).tolist()]
                 for name, scores in split.items()}  # fmt: skip
 
     @torch.no_grad()
     def agree(self, pictures: Sequence[Image.Image], prompts: Sequence[str]) -> torch.Tensor:
         """Cosines (N, M) of pictures and prompts, as CLIP-T has them."""
-        seen = F.normalize(self.agreement(self.features(prepare(pictures))), dim=1)
+        seen = F.normalize(self.agreement(self.see(pictures)), dim=1)
         return seen @ self.read_words(self.tokens(prompts)).T
 
     @torch.no_grad()
@@ -121,7 +126,7 @@ class Judge(nn.Module):
 
         For perceptual distances, as LPIPS takes them from a network that learned to name things.
         """
-        return self._stages(prepare(pictures))
+        return self._stages(_prepare(pictures))
 
     def save(self, path: Path) -> None:
         """Write the weights in half precision, with the labels and words they were trained for."""
@@ -154,8 +159,8 @@ class Judge(nn.Module):
         return judge.eval()
 
 
-def prepare(pictures: Sequence[Image.Image]) -> torch.Tensor:
-    """PIL pictures of any size as (N, 3, SIDE, SIDE) in -1..1, as ``Judge.features`` wants them."""
+def _prepare(pictures: Sequence[Image.Image]) -> torch.Tensor:
+    """PIL pictures of any size as (N, 3, SIDE, SIDE) in -1..1."""
     small = [np.asarray(p.convert("RGB").resize((SIDE, SIDE), Image.Resampling.BICUBIC))
              for p in pictures]  # fmt: skip
     return to_tensor(np.stack(small))

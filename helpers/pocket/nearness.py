@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from helpers.pocket.judge import Judge, prepare
+from helpers.pocket.judge import Judge
 from helpers.pocket.sheets import paint
 from helpers.pocket.world.captions import caption
 from helpers.pocket.world.scene import draw_scene, render
@@ -49,7 +49,7 @@ def kernel_distance(first: torch.Tensor, second: torch.Tensor) -> float:
 
 def apart(judge: Judge, pictures: Sequence[Image.Image], drawn: Sequence[Image.Image]) -> float:
     """``kernel_distance`` of pictures and drawings, each feature in spreads of the drawings'."""
-    seen, known = (_features(judge, some) for some in (pictures, drawn))
+    seen, known = (judge.see(some).double() for some in (pictures, drawn))
     middle, spread = known.mean(0), known.std(0) + 1e-6
     return kernel_distance((seen - middle) / spread, (known - middle) / spread)
 
@@ -63,11 +63,6 @@ def nearness(pipe: Any, judge: Judge, seed: int, steps: int) -> dict[str, float]
         painted = paint(pipe, captions[:PAINTED], 500_000 + 1_000 * place, steps)
         found[kind] = round(apart(judge, painted, drawn), 3)
     return found
-
-
-@torch.no_grad()
-def _features(judge: Judge, pictures: Sequence[Image.Image]) -> torch.Tensor:
-    return judge.features(prepare(pictures)).double()
 
 
 def _kernel(first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:

@@ -52,8 +52,6 @@ from helpers.pocket.vocabulary import build_tokenizer
 from helpers.pocket.world.captions import world_words
 from helpers.pocket.world.dataset import VERSION, World, read_chunks, render_chunks, scene_of
 from helpers.pocket.world.identities import make_identities
-from helpers.pocket.world.labels import LABELS
-from helpers.pocket.world.traits import KINDS
 
 HELD_OUT = 999
 """Seed of scenes that no training draws."""
@@ -261,12 +259,11 @@ class Training:
         self.vae.register_to_config(scaling_factor=scale)
         steps, sheets = plan["base_steps"], self.work / "sheets"
         scenes = (scene_of(self.recipe.seed, number)[0] for number in range(len(world)))
-        kinds = (KINDS[label] for label in world.labels[:, list(LABELS).index("kind")])
         for step, loss, average in train_base(
             self.unet, self.text, self.tokenizer, latents, world.captions, scale=scale,
             steps=steps, batch=self.recipe.base_batch, rate=self.recipe.rate,
             checkpoint=self.work / "base.safetensors", seed=self.recipe.seed,
-            weights=look_weights(scenes, latents.shape[-1]), chances=look_chances(kinds),
+            weights=look_weights(scenes, latents.shape[-1]), chances=look_chances(world.kinds),
         ):  # fmt: skip
             self.log("base", step, loss)
             if step % self.recipe.sheet_every == 0 or step == steps:

@@ -140,6 +140,17 @@ def test_a_failed_install_is_named_by_the_set_up(
     assert "xformers is missing, wanted 0.0.29" in str(refused.value)
 
 
+def test_why_a_base_could_not_be_loaded_is_said_to_who_asked(
+    bare: Bare, echo_repository: Path, tmp_path: Path
+) -> None:
+    repository = tmp_path / "broken"
+    shutil.copytree(echo_repository, repository)
+    (repository / "avatar_base" / "1" / "model.py").write_text("raise OSError('half a disk')\n")
+    bare.prefix[SETUP] = setup(tmp_path, repository)
+    with pytest.raises(ServiceError, match=r"does not answer\. OSError: half a disk"):
+        bare.client.set_up()
+
+
 @pytest.mark.parametrize("bare", ["triton"], indirect=True)  # elsewhere helpers is the course's
 def test_packages_beside_the_base_are_the_ones_it_uses(
     bare: Bare, echo_repository: Path, tmp_path: Path

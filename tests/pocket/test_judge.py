@@ -12,7 +12,7 @@ from PIL import Image
 from helpers.errors import BaseModelError
 from helpers.pocket import judge
 from helpers.pocket.judge import Judge
-from helpers.pocket.train_judge import area_under_curve, identity_auc, train_judge
+from helpers.pocket.train_judge import OFTEN, area_under_curve, identity_auc, train_judge
 from helpers.pocket.world.dataset import World, make_world
 from helpers.pocket.world.identities import Identities
 from helpers.pocket.world.labels import LABELS
@@ -53,6 +53,21 @@ def test_the_judge_resumes_bit_for_bit(
     resumed = _train(tmp_path / "b", world, identities, 4, 4)
     for key, value in whole.state_dict().items():
         assert torch.equal(value, resumed.state_dict()[key]), key
+
+
+def test_a_scene_is_drawn_as_often_as_its_kind_says(
+    tmp_path: Path, world: World, identities: Identities, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Kinds that are never drawn lack captions, which any step that draws them would notice."""
+    seen = world.kinds[0]
+    captions = [four if kind == seen else [] for kind, four in zip(
+        world.kinds, world.captions, strict=True)]  # fmt: skip
+    lacking = World(world.pictures, captions, world.labels)
+    with pytest.raises(IndexError):
+        _train(tmp_path, lacking, identities, 2, 2)
+    for kind in set(world.kinds) - {seen}:
+        monkeypatch.setitem(OFTEN, kind, 0.0)
+    _train(tmp_path, lacking, identities, 2, 2)
 
 
 @pytest.mark.slow

@@ -15,6 +15,7 @@ import numpy as np
 from helpers.pocket.world.captions import caption
 from helpers.pocket.world.labels import LABELS, label
 from helpers.pocket.world.scene import Scene, draw_scene, render
+from helpers.pocket.world.traits import KINDS
 
 CAPTIONS = 4
 """Captions stored for each picture; training picks one at random."""
@@ -34,6 +35,11 @@ class World:
 
     def __len__(self) -> int:
         return len(self.pictures)
+
+    @property
+    def kinds(self) -> list[str]:
+        """What each picture shows, one of ``KINDS``."""
+        return [KINDS[number] for number in self.labels[:, list(LABELS).index("kind")]]
 
     def first(self, count: int) -> World:
         """The first ``count`` pictures, or all there are."""

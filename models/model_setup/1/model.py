@@ -39,8 +39,8 @@ class TritonPythonModel:
                 self._set_up()
             except pb_utils.TritonModelException as error:
                 pb_utils.Logger.log_error(f"{BASE} could not be loaded: {error}")
-                said = re.search(r"SetupError: [^\n]+", str(error))
-                why = said[0] if said else "It could not be loaded: the endpoint's log says why."
+                said = re.search(r"state: (?:\w+: )?([^\n]+)", str(error))
+                why = said[1] if said else f"It could not be loaded: {error}"
             answer = _ask()
         if answer.has_error():
             said = f"ServiceError: The shared base does not answer. {why}"
