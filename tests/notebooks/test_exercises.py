@@ -64,6 +64,7 @@ def course(local_settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterato
         "AVATAR_LEARNER": local_settings.learner,
         "AVATAR_STATE": str(local_settings.state),
         "AVATAR_OUTPUTS": str(local_settings.outputs),
+        "AVATAR_THREADS": str(local_settings.threads),
     }.items():
         monkeypatch.setenv(name, value)
     yield
