@@ -3,7 +3,7 @@ would pass over."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
 import numpy as np
 import torch
@@ -17,12 +17,6 @@ two hundred of a picture's latents: unweighted, a blank face costs next to nothi
 OFTEN = {"dog": 4.0, "cat": 4.0, "person": 3.0}
 """How often a picture of a kind is drawn, where one of another kind is drawn once. A chair is
 learned in an hour; a dog has a pose, a way it looks, a coat, and a head that goes on one end."""
-
-
-def look_chances(kinds: Iterable[str], often: Mapping[str, float] = OFTEN) -> np.ndarray:
-    """(N,) summing to 1: how often training draws each picture, by what it shows."""
-    shares = np.array([often.get(kind, 1.0) for kind in kinds])
-    return shares / shares.sum()
 
 
 def look_weights(scenes: Iterable[Scene], side: int) -> torch.Tensor:

@@ -31,7 +31,7 @@ from transformers import CLIPTokenizer
 
 from helpers.pocket.even import even_out
 from helpers.pocket.judge import Judge
-from helpers.pocket.look import look_chances, look_weights
+from helpers.pocket.look import OFTEN, look_weights
 from helpers.pocket.model import (
     LATENT_SPREAD,
     POCKET,
@@ -263,7 +263,7 @@ class Training:
             self.unet, self.text, self.tokenizer, latents, world.captions, scale=scale,
             steps=steps, batch=self.recipe.base_batch, rate=self.recipe.rate,
             checkpoint=self.work / "base.safetensors", seed=self.recipe.seed,
-            weights=look_weights(scenes, latents.shape[-1]), chances=look_chances(world.kinds),
+            weights=look_weights(scenes, latents.shape[-1]), chances=world.chances(OFTEN),
         ):  # fmt: skip
             self.log("base", step, loss)
             if step % self.recipe.sheet_every == 0 or step == steps:

@@ -14,7 +14,6 @@ from torch.nn import functional as F
 
 from helpers.pocket.checkpoint import load_state, save_state
 from helpers.pocket.judge import SIDE, Judge
-from helpers.pocket.look import look_chances
 from helpers.pocket.train_vae import cosine, to_tensor
 from helpers.pocket.world.dataset import World
 from helpers.pocket.world.identities import SHARES, Identities
@@ -42,7 +41,7 @@ def train_judge(
     of_kind = [np.flatnonzero(identities.kinds == kind) for kind in range(len(SHARES))]
     shares = np.array([share if len(rows) > 1 else 0.0
                        for share, rows in zip(SHARES, of_kind, strict=True)])  # fmt: skip
-    chances = look_chances(world.kinds, OFTEN)
+    chances = world.chances(OFTEN)
     for step in range(start, steps):
         rng = np.random.default_rng([seed, step])
         rows = rng.choice(len(world), batch, p=chances)

@@ -7,8 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from helpers.pocket.look import FACE, OFTEN, look_chances, look_weights
+from helpers.pocket.look import FACE, OFTEN, look_weights
+from helpers.pocket.world.dataset import World
+from helpers.pocket.world.labels import LABELS
 from helpers.pocket.world.scene import draw_scene, face_of, render
+from helpers.pocket.world.traits import KINDS
 
 SIDE = 16
 
@@ -27,8 +30,9 @@ def test_weights_are_bounded_and_the_same_each_time(seed: int) -> None:
 
 
 def test_a_picture_of_a_dog_is_drawn_as_often_as_its_kind_says() -> None:
-    kinds = ("chair", "dog", "person", "chair")
-    chances = look_chances(kinds)
+    labels = np.zeros((4, len(LABELS)), np.int8)
+    labels[:, list(LABELS).index("kind")] = [*map(KINDS.index, ("chair", "dog", "person", "chair"))]
+    chances = World(np.empty((4, 0)), [[]] * 4, labels).chances(OFTEN)
     assert chances.sum() == pytest.approx(1)
     assert chances / chances[0] == pytest.approx([1, OFTEN["dog"], OFTEN["person"], 1])
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from functools import partial
@@ -40,6 +40,12 @@ class World:
     def kinds(self) -> list[str]:
         """What each picture shows, one of ``KINDS``."""
         return [KINDS[number] for number in self.labels[:, list(LABELS).index("kind")]]
+
+    def chances(self, often: Mapping[str, float]) -> np.ndarray:
+        """(N,) summing to 1: how often training draws each picture, where a kind that is not in
+        ``often`` is drawn once."""
+        shares = np.array([often.get(kind, 1.0) for kind in self.kinds])
+        return shares / shares.sum()
 
     def first(self, count: int) -> World:
         """The first ``count`` pictures, or all there are."""
