@@ -4,7 +4,8 @@ Three trainings of everything and 64 pictures of each prompt at each step that i
 default some 20,000 pictures and 26,000 steps of training. Two processor cores that multiply in half
 precision do them in an hour (0.12 s a step, 0.21 s a picture each), others in two and a half. All
 cells go through one store, so that a bench that was interrupted goes on where it was;
-``outputs/bench`` keeps them.
+``outputs/bench`` keeps them. A sweep whose tables are at hand (``experiments_tables``) is taken
+from there.
 
 ``holds`` speaks of the protocol and the controls. A published shape carries ``reproduced``: yes,
 no or unclear, by its 95% interval. An honest no is a result.
@@ -18,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from helpers.bases import BaseModel, shipped_base
+from helpers.bench import experiments_tables as tables
 from helpers.bench.costs import Costs, measure_costs
 from helpers.bench.experiments_advice import advice_rows
 from helpers.bench.experiments_controls import control_rows
@@ -25,11 +27,12 @@ from helpers.bench.experiments_shapes import number_rows, shape_rows
 from helpers.bench.machine import cores
 from helpers.bench.report import Row
 from helpers.experiments import plans
-from helpers.experiments.judges import JUDGE, open_judge
+from helpers.experiments.judges import JUDGE, PocketJudge, open_judge
 from helpers.experiments.measure import measure
+from helpers.experiments.measured import Measured
 from helpers.experiments.run import run_cells
 from helpers.experiments.runner import LocalRunner
-from helpers.experiments.store import CellResult, Store
+from helpers.experiments.store import Store
 from helpers.experiments.sweep import Prompt, Subject, Sweep, Variant
 from helpers.settings import ROOT, Settings
 
@@ -159,41 +162,70 @@ def quick_plan(base: BaseModel, work: Path, judge: Path = JUDGE) -> Plan:
 def run(settings: Settings, *, quick: bool, say: Callable[[str], None]) -> list[Row]:
     """Every row of the bench. Raises ``CourseError`` when a cell fails; finished ones are kept."""
     base = shipped_base(settings.base_model, settings=settings)
-    work = settings.outputs / "bench" / "experiments_cells"
-    return measure_all((quick_plan if quick else Plan)(base=base, work=work), say=say)
+    plan = (quick_plan if quick else Plan)(base=base, work=work_folder(settings, quick=quick))
+    return measure_all(plan, say=say)
+
+
+def work_folder(settings: Settings, *, quick: bool = False) -> Path:
+    """Where the bench keeps its cells and its tables."""
+    return settings.outputs / "bench" / f"experiments_{'quick' if quick else 'cells'}"
 
 
 def measure_all(plan: Plan, *, say: Callable[[str], None]) -> list[Row]:
     """The rows of a plan."""
     judge = open_judge(plan.judge)  # one that cannot judge is better known before the cells
-    store, sweeps = Store(folder=plan.work), plan.sweeps()
-    cells = [trial.cell for sweep in sweeps.values() for trial in sweep.trials]
-    say(
-        f"{len({cell.hash for cell in cells})} cells with {plan.workers} at a time; interrupt and "
-        "start again whenever you like: finished ones are kept"
-    )
-    results = run_cells(
-        cells,
-        store,
-        runner=LocalRunner(store=store, workers=plan.workers),
-        on_progress=lambda progress: say(str(progress)),
-    )
-    found = {}
-    for name, sweep in sweeps.items():
-        found[name] = measure(sweep, results, judge, store=plan.work)
-        found[name].save(plan.work / "tables" / name)
-        say(f"measured: {name}")
+    sweeps = plan.sweeps()
+    found = _measured(plan, sweeps, judge, say)
     costs = _costs(plan)
     shapes = shape_rows(plan, found)
     rows = [
-        *control_rows(plan, sweeps, found, results, judge),
+        *control_rows(plan, sweeps, found, judge),
         *shapes,
         *number_rows(plan, found),
         *_cost_rows(costs),
         *advice_rows(plan, found, shapes, costs),
-        *_time_rows(results),
+        *_time_rows(found),
     ]
     return rows
+
+
+def _measured(
+    plan: Plan, sweeps: Mapping[str, Sweep], judge: PocketJudge, say: Callable[[str], None]
+) -> dict[str, Measured]:
+    """The tables of every sweep: those at hand, then of the cells at hand, then of all others."""
+    own, store = tables.own(plan.work), Store(folder=plan.work)
+    prints = {name: tables.fingerprint(sweep, plan.judge) for name, sweep in sweeps.items()}
+    found = {}
+    for name, wanted in prints.items():
+        if kept := tables.find(name, wanted, (own, tables.PUBLISHED)):
+            found[name] = kept
+    say(f"{len(found)} of {len(sweeps)} sweeps are measured already")
+
+    def painted(sweep: Sweep) -> bool:
+        return all(store.find(trial.cell) for trial in sweep.trials)
+
+    left = {name: sweep for name, sweep in sweeps.items() if name not in found}
+    finished = {name: sweep for name, sweep in left.items() if painted(sweep)}
+    others = {name: sweep for name, sweep in left.items() if name not in finished}
+    for some in filter(None, (finished, others)):
+        cells = [trial.cell for sweep in some.values() for trial in sweep.trials]
+        say(
+            f"{len({cell.hash for cell in cells})} cells with {plan.workers} at a time; interrupt "
+            "and start again whenever you like: finished ones are kept"
+        )
+        results = run_cells(
+            cells,
+            store,
+            runner=LocalRunner(store=store, workers=plan.workers),
+            on_progress=lambda progress: say(str(progress)),
+        )
+        for name, sweep in some.items():
+            found[name] = measure(sweep, results, judge, store=plan.work)
+            machine = results[sweep.trials[-1].cell.hash].machine
+            tables.keep(found[name], name, prints[name], own, machine)
+            say(f"measured: {name}")
+    tables.prune(own, prints)
+    return {name: found[name] for name in sweeps}
 
 
 def _costs(plan: Plan) -> Costs:
@@ -217,15 +249,15 @@ def _cost_rows(costs: Costs) -> list[Row]:
     return rows
 
 
-def _time_rows(results: Mapping[str, CellResult]) -> list[Row]:
+def _time_rows(found: Mapping[str, Measured]) -> list[Row]:
     """Of all cells, also those that an earlier run left: the clock of one run may show little."""
-    spent = {
-        what: sum(one.seconds[what] for one in results.values()) / 3600
+    cells = {row["cell"]: row for one in found.values() for row in one.costs.records()}
+    rows = [
+        Row(name=f"time.{what}", unit="core hours",
+            value=sum(row[f"{what}_s"] for row in cells.values()) / 3600)
         for what in ("training", "painting")
-    }
-    rows = [Row(name=f"time.{what}", value=hours, unit="core hours")
-            for what, hours in spent.items()]  # fmt: skip
-    return [*rows, Row(name="cells", value=float(len(results)))]
+    ]  # fmt: skip
+    return [*rows, Row(name="cells", value=float(len(cells)))]
 
 
 def _subject(name: str, pictures: str = "instance", token: str | None = None) -> Subject:

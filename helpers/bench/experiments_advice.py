@@ -16,7 +16,7 @@ from helpers.bench.report import Row
 from helpers.experiments import plans
 from helpers.experiments.effects import Arm, above, below, difference
 from helpers.experiments.intervals import Interval
-from helpers.experiments.measure import Measured
+from helpers.experiments.measured import Measured
 from helpers.experiments.similarity import SEEN
 from helpers.experiments.tidy import Tidy
 
@@ -64,11 +64,11 @@ def advice_rows(
     plan: Any, found: Found, shapes: Sequence[Row], costs: Costs
 ) -> list[Row]:  # fmt: skip
     """The numbers that the six rules look at, and their six verdicts."""
-    animal = _learned(found, "animal", plan.usual, variant=plans.OFF.name)
+    animal = beyond_untrained(found, "animal", plan.usual, variant=plans.OFF.name)
     photos = {
-        "advice.photos.4": _learned(found, "photos", plan.usual, variant=plans.LORA.name),
+        "advice.photos.4": beyond_untrained(found, "photos", plan.usual, variant=plans.LORA.name),
         "advice.photos.8": animal,
-        "advice.photos.16": _learned(found, "steps", plan.usual, variant=plans.LORA.name),
+        "advice.photos.16": beyond_untrained(found, "steps", plan.usual, variant=plans.LORA.name),
     }
     grows = {
         "advice.steps.animal-usual": animal,
@@ -168,7 +168,7 @@ def rate_verdict(rate: Mapping[str, Interval]) -> str:
     return QUALIFY if same or gains else UNCLEAR
 
 
-def _learned(found: Found, sweep: str, step: int, **label: Any) -> Interval:
+def beyond_untrained(found: Found, sweep: str, step: int, **label: Any) -> Interval:
     """Likeness beyond that of an untrained adapter, from the same noise."""
     untrained = {"variant": plans.UNTRAINED.name, "prompt": "subject", "step": 1}
     both = _together(found[sweep], found["untrained"])

@@ -9,12 +9,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from helpers.bench.experiments import Plan
+from helpers.bench import experiments_tables as tables
+from helpers.bench.experiments import Plan, work_folder
 from helpers.bench.experiments_advice import ADVICE
 from helpers.bench.experiments_shapes import CURVES, shapes
 from helpers.bench.page import fill_file, markdown
 from helpers.bench.report import Report, shown
-from helpers.settings import ROOT
+from helpers.settings import ROOT, Settings
 
 PAGE = ROOT / "docs" / "experiments.md"
 _EVIDENCE = {
@@ -32,9 +33,14 @@ _EVIDENCE = {
 Rows = Mapping[str, Mapping[str, Any]]
 
 
-def write_page(report: Report, path: Path = PAGE) -> None:
-    """Fill the page's section. Raises ``ValueError`` if it has none."""
+def write_page(report: Report, path: Path = PAGE, measured: Path | None = None) -> None:
+    """Fill the page's section, and put the tables that it was made of beside it.
+
+    ``measured`` is where the run left them. Raises ``ValueError`` if the page has no such section.
+    """
     fill_file(path, "experiments", section(report))
+    measured = measured or tables.own(work_folder(Settings.from_environment()))
+    tables.publish(measured, path.with_suffix(""))
 
 
 def section(report: Report) -> str:

@@ -27,7 +27,7 @@ from helpers.experiments.effects import (
     within,
 )
 from helpers.experiments.intervals import Interval
-from helpers.experiments.measure import Measured
+from helpers.experiments.measured import Measured
 from helpers.experiments.prior_effect import prior_effects
 from helpers.experiments.similarity import SEEN
 

@@ -19,7 +19,7 @@ from PIL import Image
 from helpers.errors import ExperimentError
 from helpers.experiments.effects import values
 from helpers.experiments.intervals import Interval, bootstrap
-from helpers.experiments.measure import Measured
+from helpers.experiments.measured import Measured
 from helpers.experiments.sweep import Sweep, Variant
 
 PLAN, RESULTS, REPORT, FIGURE = "plan.json", "summary.csv", "report.md", "pictures.png"

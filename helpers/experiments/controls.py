@@ -157,12 +157,16 @@ def gain(
 def learning_control(
     judge: Embedder, tuned: Sequence[Pictures], untrained: Sequence[Pictures], heldout: Pictures
 ) -> Control:
-    """The whole interval of the gain must lie above ``SEEN``: the adapter learned.
+    """``learned`` of pictures: of an adapter, and of one of the same make that was never trained.
 
-    ``untrained`` are pictures of an adapter of the same make that was never trained. Beside the
-    bare base, a learned word would pass without learning: it begins as the name of the class.
+    Beside the bare base, a learned word would pass without learning: it begins as the name of the
+    class.
     """
-    found = gain(judge, tuned, untrained, heldout)
+    return learned(gain(judge, tuned, untrained, heldout))
+
+
+def learned(found: Interval) -> Control:
+    """The whole interval of the gain over an untrained adapter must lie above ``SEEN``."""
     return Control(
         name="learning",
         holds=found.low > SEEN,
@@ -176,12 +180,16 @@ def learning_control(
 def untrained_control(
     judge: Embedder, untrained: Sequence[Pictures], base: Sequence[Pictures], heldout: Pictures
 ) -> Control:
+    """``idle`` of pictures: of an adapter without training and without learned words (those begin
+    as the name of the class, and bring up to 0.23), and of the bare base."""
+    return idle(gain(judge, untrained, base, heldout))
+
+
+def idle(found: Interval) -> Control:
     """The whole interval of an *untrained* adapter's gain must lie within ``NO_GAIN`` of 0.
 
-    A gain without training comes from the protocol: other prompts, other noise, another base. The
-    adapter has no learned words: those begin as the name of the class, and bring up to 0.23.
+    A gain without training comes from the protocol: other prompts, other noise, another base.
     """
-    found = gain(judge, untrained, base, heldout)
     largest = max(abs(found.low), abs(found.high))
     return Control(
         name="untrained adapter",

@@ -15,7 +15,7 @@ import numpy as np
 
 from helpers.errors import ExperimentError
 from helpers.experiments.intervals import Interval, bootstrap
-from helpers.experiments.measure import Measured
+from helpers.experiments.measured import LABEL, Measured
 from helpers.experiments.perceptual import diversity
 
 Arm = Mapping[str, Any]
@@ -133,10 +133,9 @@ def _share(groups: Sequence[np.ndarray]) -> float:
 
 
 def _distances(found: Measured, arm: Arm) -> dict[Any, np.ndarray]:
-    names = ("subject", "variant", "after", "step", "seed", "prompt", "about")
-    wanted = {names.index(name): value for name, value in arm.items()}
+    wanted = {LABEL.index(name): value for name, value in arm.items()}
     kept = {
-        key[names.index("seed")]: matrix
+        key[LABEL.index("seed")]: matrix
         for key, matrix in found.distances.items()
         if all(key[place] == value for place, value in wanted.items())
     }

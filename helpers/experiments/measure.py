@@ -4,38 +4,27 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
-from helpers.errors import ExperimentError
+from helpers.bases import file_sha256
 from helpers.experiments.controls import held_out_control
-from helpers.experiments.forgetting import Forgetting
 from helpers.experiments.intervals import Interval, bootstrap
 from helpers.experiments.judges import PocketJudge, Remembering
+from helpers.experiments.measured import COSTS, LABEL, PICTURES, SUMMARY, Measured
 from helpers.experiments.metrics import agreement, attribute_hits, drifts, nearest_gaps
 from helpers.experiments.perceptual import diversity_interval, perceptual_distances
 from helpers.experiments.similarity import likeness
 from helpers.experiments.store import CellResult
 from helpers.experiments.sweep import Prompt, Subject, Sweep, Trial
-from helpers.experiments.tidy import NO_PARQUET, Tidy
+from helpers.experiments.tidy import FRACTION, Tidy
 from helpers.photos.load import load_photo
 
-PICTURES = (
-    "subject", "variant", "after", "step", "seed", "prompt", "about", "picture", "likeness",
-    "likeness_change", "agreement", "agreement_change", "drift", "nearest_gap", "right", "file",
-)  # fmt: skip
-SUMMARY = (
-    "subject", "variant", "after", "step", "prompt", "about", "metric", "value", "low", "high",
-    "seeds", "pictures", "over",
-)  # fmt: skip
-COSTS = (
-    "variant", "after", "step", "seed", "instance_loss", "prior_loss", "held_out_loss",
-    "training_s", "painting_s",
-)  # fmt: skip
+DIGITS = 16
+"""Of a picture's SHA-256: enough to know it again."""
 
 _NAMES: Mapping[tuple[str, str], str] = {
     ("likeness", "subject"): "subject_fidelity",
@@ -51,48 +40,6 @@ _NAMES: Mapping[tuple[str, str], str] = {
     ("right", ""): "attribute_accuracy",
 }
 """What a column's mean is called, by whom the prompt is about ("" for all)."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Measured:
-    """``pictures`` has one row a picture, ``summary`` one a metric with its interval, ``costs`` one
-    a mark: losses, and seconds of the whole cell. All but ``costs`` depend on the pictures alone.
-
-    ``subject`` is who was measured, ``after`` who was taught last; step 0 is the base, whose seed
-    is ``None``. ``likeness_change`` and the like are differences to the base, from the same noise.
-    ``distances`` are those behind DIV: all pairs of each training's pictures, by the first seven
-    columns of ``pictures``.
-    """
-
-    pictures: Tidy
-    summary: Tidy
-    costs: Tidy
-    distances: Mapping[tuple[Any, ...], np.ndarray] = field(default_factory=dict, repr=False)
-
-    def save(self, folder: Path) -> tuple[list[Path], str]:
-        """Write every table as CSV and, where pyarrow is installed, as parquet.
-
-        The second result says so in words if it is not, and is empty otherwise.
-        """
-        tables = {"pictures": self.pictures, "summary": self.summary, "costs": self.costs}
-        paths = [table.write_csv(folder / f"{name}.csv") for name, table in tables.items()]
-        try:
-            paths += [one.write_parquet(folder / f"{name}.parquet") for name, one in tables.items()]
-        except ExperimentError:
-            return paths, NO_PARQUET
-        return paths, ""
-
-    def forgetting(self, variant: str, prompt: str) -> Forgetting:
-        """The forgetting matrix of a sweep in sequence: fidelity at each lesson's last step.
-
-        Raises ``ExperimentError`` for a sweep of fewer than two subjects in sequence.
-        """
-        rows = self.summary.where(variant=variant, prompt=prompt, metric="subject_fidelity")
-        scores: dict[tuple[str, str], float] = {}
-        for row in sorted(rows.records(), key=lambda row: row["step"]):
-            scores[row["subject"], row["after"]] = row["value"]
-        order = [name for name in rows.values("after") if name in rows.values("subject")]
-        return Forgetting.of(order, scores)
 
 
 def measure(
@@ -117,24 +64,26 @@ def measure(
         images = result.images(*snapshot, text)
         if (bare.hash, text) not in bare_images:
             bare_images[bare.hash, text] = bare.images(0, 0, text)
-        label = {
-            "subject": subject.name,
-            "variant": trial.variant.name,
-            "after": trial.after(snapshot[0]),
-            "step": snapshot[1],
-            "seed": trial.seed,
-            "prompt": prompt.name,
-            "about": prompt.about,
-        }
+        names = (
+            subject.name, trial.variant.name, trial.after(snapshot[0]), snapshot[1], trial.seed,
+            prompt.name, prompt.about,
+        )  # fmt: skip
+        label = dict(zip(LABEL, names, strict=True))
         columns = _score(
             looking, prompt, subject, real[subject.name], images, bare_images[bare.hash, text]
         )
         looking.forget(images)
         for number, path in enumerate(result.paths(*snapshot, text)):
             found = {name: column[number] for name, column in columns.items()}
-            place = {"picture": number, "file": path.relative_to(store).as_posix()}
+            place = {
+                "picture": number,
+                "file": path.relative_to(store).as_posix(),
+                "digest": file_sha256(path)[:DIGITS],
+            }
             records.append({**label, **place, **found})
-        distances[tuple(label.values())] = perceptual_distances(judge, images)
+        # As exact as a table writes them, so that whoever reads it finds the same intervals.
+        exact = perceptual_distances(judge, images)
+        distances[names] = np.round(exact, FRACTION)
     return Measured(
         pictures=Tidy.of(PICTURES, records),
         summary=Tidy.of(SUMMARY, _summary(records, distances)),
@@ -236,4 +185,5 @@ def _costs(sweep: Sweep, results: Mapping[str, CellResult]) -> Iterator[dict[str
                 "held_out_loss": one.held_out_loss,
                 "training_s": result.seconds["training"],
                 "painting_s": result.seconds["painting"],
+                "cell": result.hash,
             }

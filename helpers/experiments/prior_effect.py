@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from helpers.experiments.effect_chart import Effects, Line
 from helpers.experiments.effects import difference, div_difference
 from helpers.experiments.intervals import Interval
-from helpers.experiments.measure import Measured
+from helpers.experiments.measured import Measured
 
 PUBLISHED = {"PRES": 0.493 - 0.664, "DIV": 0.391 - 0.371, "subject fidelity": 0.684 - 0.712,
              "prompt fidelity": 0.308 - 0.306}  # fmt: skip

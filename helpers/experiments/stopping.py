@@ -8,7 +8,7 @@ from statistics import fmean
 
 from helpers.errors import ExperimentError
 from helpers.experiments.effects import difference
-from helpers.experiments.measure import Measured
+from helpers.experiments.measured import Measured
 from helpers.tables import Table, Tabular
 
 SUFFERS = -0.02

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import csv
+import gzip
 import io
 import os
 import tempfile
+import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -16,7 +18,8 @@ from helpers.errors import ExperimentError
 from helpers.tables import Table, Tabular
 
 NO_PARQUET = "No parquet: the package pyarrow is not installed here. The CSV holds the same."
-_DIGITS = 6
+FRACTION = 6
+"""Digits after the point."""
 _SHOWN = 30
 
 
@@ -59,12 +62,41 @@ class Tidy(Tabular):
         return list(dict.fromkeys(self.column(name)))
 
     def write_csv(self, path: Path) -> Path:
-        """Write it whole or not at all; ``None`` becomes an empty field."""
+        """Write it whole or not at all; ``None`` becomes an empty field.
+
+        A name that ends in ``.gz`` has it compressed.
+        """
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
         writer.writerow(self.columns)
         writer.writerows(self.rows)
-        return _write(path, text.getvalue().encode())
+        content = text.getvalue().encode()
+        return _write(path, gzip.compress(content, mtime=0) if path.suffix == ".gz" else content)
+
+    @classmethod
+    def read_csv(cls, path: Path, kinds: Mapping[str, type]) -> Tidy:
+        """What ``write_csv`` wrote. ``kinds`` says ``str`` or ``int`` of columns that are no
+        ``float``; an empty field is ``None``, and "" in a column of texts.
+
+        Raises ``ExperimentError`` for a file that is missing or damaged.
+        """
+        try:
+            content = path.read_bytes()
+            text = (gzip.decompress(content) if path.suffix == ".gz" else content).decode()
+            head, *rows = csv.reader(io.StringIO(text, newline=""))
+            read = [kinds.get(name, float) for name in head]
+            return cls(
+                columns=tuple(head),
+                rows=tuple(
+                    tuple(
+                        kind(field) if field or kind is str else None
+                        for kind, field in zip(read, row, strict=True)
+                    )
+                    for row in rows
+                ),
+            )
+        except (OSError, EOFError, zlib.error, ValueError, csv.Error) as error:
+            raise ExperimentError(f"the table {path.name} cannot be read", str(error)) from error
 
     def write_parquet(self, path: Path) -> Path:
         """The same as parquet. Raises ``ExperimentError`` where pyarrow is not installed."""
@@ -100,7 +132,7 @@ def _plain(value: Any) -> Any:
     if isinstance(value, (bool, str, int)) or value is None:
         return value
     # Rounding leaves a zero with a sign, which would read as another number.
-    return round(float(value), _DIGITS) + 0.0
+    return round(float(value), FRACTION) + 0.0
 
 
 def _shown(value: Any) -> str:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from helpers.errors import ExperimentError
-from helpers.experiments.measure import Measured
+from helpers.experiments.measured import Measured
 from helpers.experiments.sweep import COMBINED
 from helpers.tables import Table, Tabular
 

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from helpers.experiments.charts import arm_grid, curves, picture_grid
 from helpers.experiments.judges import PocketJudge, open_judge
-from helpers.experiments.measure import Measured, measure
+from helpers.experiments.measure import measure
+from helpers.experiments.measured import Measured
 from helpers.experiments.run import run_sweep
 from helpers.experiments.runner import LocalRunner
 from helpers.experiments.store import CellResult, Store

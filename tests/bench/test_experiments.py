@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +12,7 @@ import torch
 
 from helpers.bases import BaseModel, shipped_base
 from helpers.bench import experiments
+from helpers.bench import experiments_tables as tables
 from helpers.bench.costs import Cost, Costs, measure_costs
 from helpers.bench.experiments import Plan, measure_all, quick_plan
 from helpers.bench.experiments_advice import (
@@ -30,6 +32,8 @@ from helpers.bench.experiments_page import PAGE, write_page
 from helpers.bench.experiments_shapes import shapes
 from helpers.bench.report import make_report, read_goals
 from helpers.experiments.intervals import Interval
+from helpers.experiments.measured import COSTS, PICTURES, SUMMARY, Measured
+from helpers.experiments.tidy import Tidy
 from helpers.pocket.judge import Judge
 
 COST = Cost(step_s=1.0, class_images_s=0.0, peak_bytes=2 * 10**8, training_bytes=10**8)
@@ -70,19 +74,62 @@ def test_the_whole_bench_answers_every_goal_fills_the_page_and_keeps_its_cells(
     page = tmp_path / "experiments.md"
     page.write_text(PAGE.read_text(encoding="utf-8"), encoding="utf-8")
     for _ in range(2):  # the second time what the first wrote is replaced
-        write_page(report, page)
+        write_page(report, page, tables.own(plan.work))
     written = page.read_text(encoding="utf-8")
     for row in (*(one.name for one in shapes(plan)), *read_goals("experiments")):
         assert f"`{row}`" in written
     assert written.count("### The six recommendations") == 1
+    beside = {path.parent.name for path in (tmp_path / "experiments").glob("*/sweep.json")}
+    assert beside == set(plan.sweeps())
 
-    said: list[str] = []
-    again = measure_all(plan, say=said.append)
-    cells = int(values["cells"]["value"])
-    assert f"{cells} of {cells} cells, {cells} of them kept from before" in "\n".join(said)
-    assert [row for row in again if row.name.startswith("shape.")] == [
-        row for row in rows if row.name.startswith("shape.")
+    def again() -> str:
+        said: list[str] = []
+        assert measure_all(plan, say=said.append) == rows
+        return "\n".join(said)
+
+    sweeps, cells = len(beside), int(values["cells"]["value"])
+    for path in (plan.work / "tables").iterdir():
+        shutil.rmtree(path)
+    assert f"{cells} of {cells} cells, {cells} of them kept from before" in again()
+    shutil.rmtree(plan.work / "tables")
+    for cell in plan.work.glob("*/cell.json"):
+        shutil.rmtree(cell.parent)
+    monkeypatch.setattr(tables, "PUBLISHED", tmp_path / "experiments")
+    said = again()
+    assert f"{sweeps} of {sweeps} sweeps are measured already" in said and "cells" not in said
+
+
+def test_tables_are_taken_only_of_the_very_same_sweep(plan: Plan, tmp_path: Path) -> None:
+    sweep = plan.sweeps()["photos"]
+    (subject,) = sweep.subjects
+    (variant,) = sweep.variants
+    other_judge = tmp_path / "other.safetensors"
+    other_judge.write_bytes(b"another judge")
+    changed = [
+        (sweep.replace(seeds=(1,)), plan.judge),
+        (sweep.replace(variants=(replace(variant, name="named otherwise"),)), plan.judge),
+        (sweep.replace(subjects=(subject.replace(heldout=subject.heldout[1:]),)), plan.judge),
+        (sweep.replace(prompts=(replace(sweep.prompts[0], expects={"kind": "cat"}),)), plan.judge),
+        (sweep, other_judge),
     ]
+    prints = [tables.fingerprint(*one) for one in ((sweep, plan.judge), *changed)]
+    assert len(set(prints)) == len(prints)
+    assert tables.fingerprint(plan.sweeps()["photos"], plan.judge) == prints[0]
+
+    empty = Measured(pictures=Tidy.of(PICTURES, []), summary=Tidy.of(SUMMARY, []),
+                     costs=Tidy.of(COSTS, []))  # fmt: skip
+    own, published = tmp_path / "own", tmp_path / "published"
+    tables.keep(empty, "photos", prints[0], own, {"device": "cpu"})
+    assert tables.publish(own, published) == ["photos"]
+    assert tables.find("photos", prints[0], (own, published)) == empty
+    assert tables.find("photos", prints[1], (own, published)) is None
+    (own / "photos" / "costs.csv.gz").write_bytes(b"damaged")
+    assert tables.find("photos", prints[0], (own, published)) == empty, "there is another copy"
+    assert tables.find("photos", prints[0], (own,)) is None
+    tables.prune(published, {"photos": prints[0]})
+    assert tables.find("photos", prints[0], (published,)) == empty
+    tables.prune(published, {"photos": prints[1]})
+    assert not (published / "photos").exists()
 
 
 def test_a_true_run_keeps_to_the_protocol_and_trains_nothing_twice(tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ from helpers.experiments.capstone import (
     write_report,
 )
 from helpers.experiments.intervals import Interval
-from helpers.experiments.measure import Measured
+from helpers.experiments.measured import Measured
 from helpers.experiments.tidy import Tidy
 from helpers.settings import ROOT
 

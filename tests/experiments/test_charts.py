@@ -11,7 +11,7 @@ from PIL import Image
 from helpers.errors import ExperimentError
 from helpers.experiments.charts import Panel, curves, forgetting_chart, picture_grid
 from helpers.experiments.forgetting import Forgetting
-from helpers.experiments.measure import PICTURES, SUMMARY
+from helpers.experiments.measured import PICTURES, SUMMARY
 from helpers.experiments.tidy import Tidy
 
 STEPS = (0, 50, 100, 400)

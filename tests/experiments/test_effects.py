@@ -21,7 +21,7 @@ from helpers.experiments.effects import (
     within,
 )
 from helpers.experiments.intervals import Interval
-from helpers.experiments.measure import COSTS, PICTURES, SUMMARY, Measured
+from helpers.experiments.measured import COSTS, PICTURES, SUMMARY, Measured
 from helpers.experiments.perceptual import diversity
 from helpers.experiments.tidy import Tidy
 

@@ -11,7 +11,7 @@ from matplotlib.patches import Rectangle
 from helpers.errors import ExperimentError
 from helpers.experiments.effects import BASE
 from helpers.experiments.intervals import Interval
-from helpers.experiments.measure import COSTS, PICTURES, SUMMARY, Measured
+from helpers.experiments.measured import COSTS, PICTURES, SUMMARY, Measured
 from helpers.experiments.plans import LORA, at_rate, watched
 from helpers.experiments.prior_effect import PUBLISHED, beside_the_paper
 from helpers.experiments.stopping import ALIKE, HELD_OUT, PROMPT, where_to_stop

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -10,9 +11,12 @@ import pytest
 import torch
 from PIL import Image
 
+from helpers.errors import ExperimentError
 from helpers.experiments import metrics
 from helpers.experiments.charts import curves, forgetting_chart, picture_grid
-from helpers.experiments.measure import Measured, measure
+from helpers.experiments.effects import div_difference
+from helpers.experiments.measure import measure
+from helpers.experiments.measured import Measured
 from helpers.experiments.perceptual import diversity, perceptual_distances
 from helpers.experiments.run import run_sweep
 from helpers.experiments.runner import LocalRunner
@@ -127,6 +131,31 @@ def test_there_is_a_row_for_every_picture_and_its_file_is_there(finished: Finish
     assert len(found.pictures) == (1 + trainings * snapshots) * len(PROMPTS) * sweep.pictures
     assert len(set(found.pictures.column("file"))) == len(found.pictures)
     assert all((folder / name).is_file() for name in found.pictures.column("file"))
+
+
+def test_tables_read_back_as_they_were_and_give_the_same_intervals(
+    finished: Finished, tmp_path: Path
+) -> None:
+    _, _, found, _ = finished
+    found.save(tmp_path)
+    read = Measured.read(tmp_path)
+    assert (read.pictures, read.summary, read.costs) == (found.pictures, found.summary, found.costs)
+    classes = {key: one for key, one in found.distances.items() if key[-1] == "class"}
+    assert len(classes) == 5, "the base, and two marks of two trainings"
+    assert read.distances.keys() == classes.keys()
+    assert all((read.distances[key] == matrix).all() for key, matrix in classes.items())
+    arms = [{"prompt": "class", "step": step} for step in (2, 0)]
+    assert div_difference(read, *arms) == div_difference(found, *arms)
+    (tmp_path / "costs.csv").unlink()
+    with pytest.raises(ExperimentError, match=r"costs\.csv cannot be read"):
+        Measured.read(tmp_path)
+
+
+def test_a_picture_is_known_by_its_digest(finished: Finished) -> None:
+    _, _, found, folder = finished
+    for row in found.pictures.records():
+        content = (folder / row["file"]).read_bytes()
+        assert hashlib.sha256(content).hexdigest().startswith(row["digest"])
 
 
 def test_metrics_of_the_subject_are_left_empty_for_other_prompts(finished: Finished) -> None:

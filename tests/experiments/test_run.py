@@ -15,7 +15,8 @@ import pytest
 from PIL import Image
 
 from helpers.errors import ExperimentError, TrainingError
-from helpers.experiments.measure import Measured, measure
+from helpers.experiments.measure import measure
+from helpers.experiments.measured import Measured
 from helpers.experiments.run import SweepProgress, run_sweep
 from helpers.experiments.runner import LocalRunner
 from helpers.experiments.store import RECORD, CellResult, Store

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from helpers.errors import ExperimentError
-from helpers.experiments.measure import Measured
+from helpers.experiments.measured import Measured
 from helpers.experiments.tidy import NO_PARQUET, Tidy
 
 TABLE = Tidy.of(
@@ -45,18 +45,43 @@ def test_a_long_table_is_shown_in_part_and_says_so() -> None:
 def test_any_table_reads_back(rows: list[tuple[str, int, float]]) -> None:
     import tempfile
 
+    table = Tidy.of(("a", "b", "c"), [dict(zip("abc", row, strict=True)) for row in rows])
     with tempfile.TemporaryDirectory() as folder:
-        table = Tidy.of(("a", "b", "c"), [dict(zip("abc", row, strict=True)) for row in rows])
         with table.write_csv(Path(folder, "t.csv")).open(newline="", encoding="utf-8") as file:
             found = list(csv.reader(file))[1:]
+        packed = table.write_csv(Path(folder, "t.csv.gz"))
+        assert Tidy.read_csv(packed, {"a": str, "b": int}) == table
     assert [(a, int(b)) for a, b, _ in found] == [(a, b) for a, b, _ in rows]
     assert [float(c) for *_, c in found] == pytest.approx([c for *_, c in rows], abs=1e-6)
+
+
+def test_what_was_not_measured_reads_back_as_that(tmp_path: Path) -> None:
+    table = Tidy.of(("name", "step", "value"), [{"name": "", "step": 1}, {"name": "b", "value": 2}])
+    path = table.write_csv(tmp_path / "t.csv")
+    assert Tidy.read_csv(path, {"name": str, "step": int}).rows == (("", 1, None), ("b", None, 2.0))
+
+
+@pytest.mark.parametrize("content", [b"", b"a,b\n1\n", b"a,b\n1,x\n", b"\xff\xfe", None])
+def test_a_damaged_table_is_named(content: bytes | None, tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(ExperimentError, match=r"table t\.csv cannot be read"):
+        Tidy.read_csv(path, {})
+
+
+@pytest.mark.parametrize("kept", [0, 5, -1])
+def test_half_a_packed_table_is_none(kept: int, tmp_path: Path) -> None:
+    path = TABLE.write_csv(tmp_path / "t.csv.gz")
+    path.write_bytes(path.read_bytes()[:kept])
+    with pytest.raises(ExperimentError, match="cannot be read"):
+        Tidy.read_csv(path, {"name": str, "step": int})
 
 
 def test_parquet_is_written_where_it_can_be_and_missed_aloud_where_not(tmp_path: Path) -> None:
     measured = Measured(pictures=TABLE, summary=TABLE, costs=TABLE)
     paths, note = measured.save(tmp_path)
-    kinds = [".csv"] * 3
+    kinds = [".csv"] * 4
     if find_spec("pyarrow"):
         assert note == ""
         kinds += [".parquet"] * 3
