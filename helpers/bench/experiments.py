@@ -30,9 +30,9 @@ from helpers.experiments import plans
 from helpers.experiments.judges import JUDGE, PocketJudge, open_judge
 from helpers.experiments.measure import measure
 from helpers.experiments.measured import Measured
-from helpers.experiments.run import run_cells
+from helpers.experiments.run import longest_first, run_cells
 from helpers.experiments.runner import LocalRunner
-from helpers.experiments.store import Store
+from helpers.experiments.store import CellResult, Store
 from helpers.experiments.sweep import Prompt, Subject, Sweep, Variant
 from helpers.settings import ROOT, Settings
 
@@ -192,38 +192,35 @@ def measure_all(plan: Plan, *, say: Callable[[str], None]) -> list[Row]:
 def _measured(
     plan: Plan, sweeps: Mapping[str, Sweep], judge: PocketJudge, say: Callable[[str], None]
 ) -> dict[str, Measured]:
-    """The tables of every sweep: those at hand, then of the cells at hand, then of all others."""
+    """The tables of every sweep: those at hand, the others as soon as their cells are done."""
     own, store = tables.own(plan.work), Store(folder=plan.work)
     prints = {name: tables.fingerprint(sweep, plan.judge) for name, sweep in sweeps.items()}
-    found = {}
+    found: dict[str, Measured] = {}
     for name, wanted in prints.items():
         if kept := tables.find(name, wanted, (own, tables.PUBLISHED)):
             found[name] = kept
     say(f"{len(found)} of {len(sweeps)} sweeps are measured already")
-
-    def painted(sweep: Sweep) -> bool:
-        return all(store.find(trial.cell) for trial in sweep.trials)
-
     left = {name: sweep for name, sweep in sweeps.items() if name not in found}
-    finished = {name: sweep for name, sweep in left.items() if painted(sweep)}
-    others = {name: sweep for name, sweep in left.items() if name not in finished}
-    for some in filter(None, (finished, others)):
-        cells = [trial.cell for sweep in some.values() for trial in sweep.trials]
+    results: dict[str, CellResult] = {}
+
+    def look(result: CellResult) -> None:
+        results[result.hash] = result
+        for name, sweep in left.items():
+            cells = {trial.cell.hash for trial in sweep.trials}
+            if name not in found and cells <= results.keys():
+                found[name] = measure(sweep, results, judge, store=plan.work)
+                tables.keep(found[name], name, prints[name], own, result.machine)
+                say(f"measured: {name}")
+
+    if cells := [cell for sweep in left.values() for cell in longest_first(sweep)]:
         say(
             f"{len({cell.hash for cell in cells})} cells with {plan.workers} at a time; interrupt "
             "and start again whenever you like: finished ones are kept"
         )
-        results = run_cells(
-            cells,
-            store,
-            runner=LocalRunner(store=store, workers=plan.workers),
-            on_progress=lambda progress: say(str(progress)),
+        runner = LocalRunner(store=store, workers=plan.workers)
+        run_cells(
+            cells, store, runner=runner, on_progress=lambda one: say(str(one)), on_result=look
         )
-        for name, sweep in some.items():
-            found[name] = measure(sweep, results, judge, store=plan.work)
-            machine = results[sweep.trials[-1].cell.hash].machine
-            tables.keep(found[name], name, prints[name], own, machine)
-            say(f"measured: {name}")
     tables.prune(own, prints)
     return {name: found[name] for name in sweeps}
 

@@ -43,9 +43,14 @@ def run_sweep(
     on_progress: Callable[[SweepProgress], None] | None = None,
 ) -> dict[str, CellResult]:
     """Every cell of the sweep by its hash; see ``run_cells``."""
-    return run_cells(
-        [trial.cell for trial in sweep.trials], store, runner=runner, on_progress=on_progress
-    )
+    cells = longest_first(sweep)
+    results = run_cells(cells, store, runner=runner, on_progress=on_progress)
+    return {trial.cell.hash: results[trial.cell.hash] for trial in sweep.trials}
+
+
+def longest_first(sweep: Sweep) -> list[Cell]:
+    """Its cells in the order to do them: a short one at the end keeps every worker busy."""
+    return sorted((trial.cell for trial in sweep.trials), key=lambda cell: -cell.work)
 
 
 def run_cells(
@@ -54,25 +59,28 @@ def run_cells(
     *,
     runner: Runner | None = None,
     on_progress: Callable[[SweepProgress], None] | None = None,
+    on_result: Callable[[CellResult], None] | None = None,
 ) -> dict[str, CellResult]:
-    """Every cell by its hash. Killed or interrupted at any point and started again, it goes on with
-    the cells that were not finished, and gives the same pictures.
+    """Every cell by its hash, done in the order given. Killed or interrupted at any point and
+    started again, it goes on with those that were not finished, and gives the same pictures.
 
-    ``runner`` puts results into ``store``; by default one worker process of this machine. Raises
+    ``runner`` puts results into ``store``; by default one worker process of this machine.
+    ``on_result`` hears of each cell as soon as it is there, of kept ones first. Raises
     ``ExperimentError`` and what a training raises; finished cells are kept.
     """
     store.sweep_up()
     cells = {cell.hash: cell for cell in wanted}
     results = {key: found for key, cell in cells.items() if (found := store.find(cell))}
-    # The longest first: a short one at the end keeps every worker busy.
-    todo = sorted(
-        (cell for key, cell in cells.items() if key not in results), key=lambda cell: -cell.work
-    )
+    todo = [cell for key, cell in cells.items() if key not in results]
+    hear = on_result or (lambda result: None)
     tell = _Teller(cells, kept=len(results), on_progress=on_progress)
     tell(results)
+    for result in results.values():
+        hear(result)
     for result in (runner or LocalRunner(store=store)).run(todo) if todo else ():
         results[result.hash] = result
         tell(results)
+        hear(result)
     return {key: results[key] for key in cells}
 
 
