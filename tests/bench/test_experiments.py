@@ -55,7 +55,19 @@ def test_the_whole_bench_answers_every_goal_fills_the_page_and_keeps_its_cells(
 ) -> None:
     costs = Costs(found={f"{way} {on}": COST for way in ("LoRA", "full") for on in ("off", "on")})
     monkeypatch.setattr(experiments, "_costs", lambda plan: costs)
-    rows = measure_all(plan, say=lambda text: None)
+
+    def stop(text: str) -> None:
+        if text == "measured: rate":
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        measure_all(plan, say=stop)
+    assert {path.parent.name for path in tables.own(plan.work).glob("*/sweep.json")} == {
+        "steps", "rate",
+    }  # fmt: skip
+    said: list[str] = []
+    rows = measure_all(plan, say=said.append)
+    assert f"2 of {len(plan.sweeps())} sweeps are measured already" in said
     report = make_report("experiments", rows, machine={"cores": 2}, seconds=1.0, quick=True)
     values = {row["name"]: row for row in report.results}
     assert set(read_goals("experiments")) <= set(values)
@@ -83,7 +95,7 @@ def test_the_whole_bench_answers_every_goal_fills_the_page_and_keeps_its_cells(
     assert beside == set(plan.sweeps())
 
     def again() -> str:
-        said: list[str] = []
+        said.clear()
         assert measure_all(plan, say=said.append) == rows
         return "\n".join(said)
 

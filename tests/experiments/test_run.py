@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
@@ -17,7 +18,7 @@ from PIL import Image
 from helpers.errors import ExperimentError, TrainingError
 from helpers.experiments.measure import measure
 from helpers.experiments.measured import Measured
-from helpers.experiments.run import SweepProgress, run_sweep
+from helpers.experiments.run import SweepProgress, longest_first, run_cells, run_sweep
 from helpers.experiments.runner import LocalRunner
 from helpers.experiments.store import RECORD, CellResult, Store
 from helpers.experiments.sweep import FOUR_PROMPTS, Subject, Sweep, Variant
@@ -85,6 +86,13 @@ def test_finished_cells_are_taken_from_the_store(whole: tuple) -> None:
     results = run_sweep(sweep, store, runner=Nobody(), on_progress=said.append)  # type: ignore[arg-type]
     assert list(results) == list(dict.fromkeys(trial.cell.hash for trial in sweep.trials))
     assert [(one.done, one.kept, one.remaining) for one in said] == [(4, 4, 0.0)]
+
+    heard: list[str] = []
+    order = longest_first(sweep)
+    nobody: Any = Nobody()
+    run_cells(order, store, runner=nobody, on_result=lambda one: heard.append(one.hash))
+    assert heard == list(dict.fromkeys(cell.hash for cell in order)), "kept ones are heard of too"
+    assert order[-1] == sweep.trials[0].cell, "the base has nothing to train"
 
 
 def test_a_snapshot_on_the_way_is_the_end_of_a_shorter_training(
