@@ -31,7 +31,7 @@ from helpers.experiments.judges import JUDGE, PocketJudge, open_judge
 from helpers.experiments.measure import measure
 from helpers.experiments.measured import Measured
 from helpers.experiments.run import longest_first, run_cells
-from helpers.experiments.runner import LocalRunner
+from helpers.experiments.runner import LocalRunner, torch_threads
 from helpers.experiments.store import CellResult, Store
 from helpers.experiments.sweep import Prompt, Subject, Sweep, Variant
 from helpers.settings import ROOT, Settings
@@ -208,7 +208,8 @@ def _measured(
         for name, sweep in left.items():
             cells = {trial.cell.hash for trial in sweep.trials}
             if name not in found and cells <= results.keys():
-                found[name] = measure(sweep, results, judge, store=plan.work)
+                with torch_threads(1):  # the other cores have cells to do
+                    found[name] = measure(sweep, results, judge, store=plan.work)
                 tables.keep(found[name], name, prints[name], own, result.machine)
                 say(f"measured: {name}")
 
