@@ -156,6 +156,7 @@ def test_a_true_run_keeps_to_the_protocol_and_trains_nothing_twice(tmp_path: Pat
     # page promise them.
     assert 0.9 < (0.21 * painted + 0.12 * trained) / 2 / 3600 < 1.1
     assert 2.2 < (0.62 * painted + 0.17 * trained) / 2 / 3600 < 2.6
+    assert 3.2 < (0.84 * painted + 0.27 * trained) / 2 / 3600 < 3.5
 
 
 @pytest.mark.slow
