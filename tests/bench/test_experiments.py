@@ -159,6 +159,18 @@ def test_a_true_run_keeps_to_the_protocol_and_trains_nothing_twice(tmp_path: Pat
     assert 3.2 < (0.84 * painted + 0.27 * trained) / 2 / 3600 < 3.5
 
 
+def test_published_tables_keep_to_the_protocol(tmp_path: Path) -> None:
+    plan = Plan(base=shipped_base("pocket"), work=tmp_path)
+    published = [path.parent for path in tables.PUBLISHED.glob(f"*/{tables.RECORD}")]
+    assert published and {home.name for home in published} <= set(plan.sweeps())
+    for home in published:
+        pictures = Measured.read(home, tables.ENDING).pictures
+        assert set(pictures.column("picture")) == set(range(plan.pictures))
+        trained = {seed for seed in pictures.column("seed") if seed is not None}
+        assert trained == set(plan.seeds)
+        assert len(set(pictures.column("digest"))) > plan.pictures
+
+
 @pytest.mark.slow
 def test_costs_are_those_of_jobs_in_processes_of_their_own(plan: Plan, tmp_path: Path) -> None:
     photos = sorted((experiments.SUBJECTS / "fourier" / "instance").glob("*.jpg"))
