@@ -240,15 +240,24 @@ def test_the_tests_own_summary_is_the_last_word(
 def test_every_check_runs_even_when_an_earlier_one_fails(
     tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes]
 ) -> None:
-    (tmp_path / "pyproject.toml").write_text("[tool.pyright]\ninclude = ['typed.py']\n")
+    (tmp_path / "pyproject.toml").write_text(
+        "[tool.pyright]\ninclude = ['typed.py']\n"
+        "[tool.pytest.ini_options]\nmarkers = ['alone: with nothing beside it']\n"
+    )
     (tmp_path / "typed.py").write_text("import os\nx: int = 'no'\n")
-    (tmp_path / "test_one.py").write_text("def test_one():\n    pass\n")
+    (tmp_path / "test_one.py").write_text(
+        "import pytest\n"
+        "def test_one(request): assert hasattr(request.config, 'workerinput')\n"
+        "@pytest.mark.alone\n"
+        "def test_alone(request): assert hasattr(request.config, 'workerinput')\n"
+    )
     assert checks.run(tmp_path, Path(sys.executable), []) == 1
     lines = capfdbinary.readouterr().out.decode().strip().splitlines()
-    table = {line[:12].strip(): line[12:].split(maxsplit=1)[1] for line in lines[-6:-2]}
+    table = {line[:12].strip(): line[12:].split(maxsplit=1)[1] for line in lines[-7:-2]}
     assert table == {
         "ruff check": "failed (1)",
         "ruff format": "failed (1)",
         "pyright": "failed (1)",
+        "pytest alone": "failed (1)",
         "pytest": "passed",
     }

@@ -127,19 +127,17 @@ def host_and_paint(
         adapters: set[str] = set()
         for prompt in PROMPTS:
             for scale, pictures in rows.items():
-                row = []
-                for seed in plan.seeds:
-                    painted = client.paint(
-                        target,
-                        prompt,
-                        seed=seed,
-                        num_inference_steps=plan.num_inference_steps,
-                        adapter_scale=scale,
-                    )
-                    row.append(painted.image)
-                    adapters |= {painted.info["adapter_sha256"]} - {None}
-                    line.progress(f"{sum(map(len, rows[1.0] + rows[0.0])) + len(row)}/{count}")
-                pictures.append(row)
+                row = client.paint_seeds(
+                    target,
+                    prompt,
+                    plan.seeds,
+                    callers=len(plan.seeds),  # the endpoint paints together what waits
+                    num_inference_steps=plan.num_inference_steps,
+                    adapter_scale=scale,
+                )
+                pictures.append([painted.image for painted in row])
+                adapters |= {painted.info["adapter_sha256"] for painted in row} - {None}
+                line.progress(f"{sum(map(len, rows[1.0] + rows[0.0]))}/{count}")
     report.facts["target_model"] = target
     report.facts["serving_engine"] = serving_engine(cloud, "avatars")
     return Pictures(with_adapter=rows[1.0], without_adapter=rows[0.0], adapters=frozenset(adapters))

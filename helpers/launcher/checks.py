@@ -15,6 +15,7 @@ from helpers.launcher.pip import clean_environment
 def run(root: Path, python: Path, selection: Sequence[str]) -> int:
     """Run every check, also after one has failed. With a ``selection`` only pytest, on that.
 
+    Tests that measure time (marked ``alone``) come before the others, which share the cores.
     Returns the first exit code that is not 0. The last line printed is pytest's own summary.
     """
     environ = _environment()
@@ -30,11 +31,17 @@ def run(root: Path, python: Path, selection: Sequence[str]) -> int:
         began = time.monotonic()
         code = subprocess.run(command, cwd=root, env=environ).returncode
         rows.append((name, code, time.monotonic() - began))
-    print("--- pytest", flush=True)
-    began = time.monotonic()
-    spread = [] if selection else ["-n", str(_workers()), "--no-loadscope-reorder"]
-    code, summary = _pytest(root, [*module, "pytest", *spread, *selection], environ)
-    rows.append(("pytest", code, time.monotonic() - began))
+    spread = ["-n", str(_workers()), "--no-loadscope-reorder"]
+    tests = {
+        "pytest alone": ["-m", "alone"],
+        "pytest": ["-m", "not alone", *spread],
+    }
+    summary = ""
+    for name, options in ({"pytest": selection} if selection else tests).items():
+        print(f"--- {name}", flush=True)
+        began = time.monotonic()
+        code, summary = _pytest(root, [*module, "pytest", *options], environ)
+        rows.append((name, code, time.monotonic() - began))
 
     print(f"\n{'step':<12} {'seconds':>8}  result")
     for name, result, seconds in rows:
