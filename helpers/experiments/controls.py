@@ -3,10 +3,11 @@
     judge_control      does the judge know subjects apart better than one with shuffled labels?
     reader_control     the same for what it reads (class, setting, style, ...)
     held_out_control   are the held-out pictures really none of the training pictures?
-    learning_control   is it more alike than an adapter that was never trained?
-    untrained_control  does an adapter that learned nothing gain nothing?
+    learned            is it more alike than an adapter that was never trained?
+    idle               does an adapter that learned nothing gain nothing?
 
-Each returns a ``Control``; ``require`` turns one that does not hold into an ``ExperimentError``.
+The last two look at a ``gain``. Each returns a ``Control``; ``require`` turns one that does not
+hold into an ``ExperimentError``.
 """
 
 from __future__ import annotations
@@ -154,19 +155,13 @@ def gain(
     )
 
 
-def learning_control(
-    judge: Embedder, tuned: Sequence[Pictures], untrained: Sequence[Pictures], heldout: Pictures
-) -> Control:
-    """``learned`` of pictures: of an adapter, and of one of the same make that was never trained.
+def learned(found: Interval) -> Control:
+    """The whole interval of the gain over an untrained adapter of the same make must lie above
+    ``SEEN``.
 
     Beside the bare base, a learned word would pass without learning: it begins as the name of the
     class.
     """
-    return learned(gain(judge, tuned, untrained, heldout))
-
-
-def learned(found: Interval) -> Control:
-    """The whole interval of the gain over an untrained adapter must lie above ``SEEN``."""
     return Control(
         name="learning",
         holds=found.low > SEEN,
@@ -177,17 +172,10 @@ def learned(found: Interval) -> Control:
     )
 
 
-def untrained_control(
-    judge: Embedder, untrained: Sequence[Pictures], base: Sequence[Pictures], heldout: Pictures
-) -> Control:
-    """``idle`` of pictures: of an adapter without training and without learned words (those begin
-    as the name of the class, and bring up to 0.23), and of the bare base."""
-    return idle(gain(judge, untrained, base, heldout))
-
-
 def idle(found: Interval) -> Control:
     """The whole interval of an *untrained* adapter's gain must lie within ``NO_GAIN`` of 0.
 
+    That adapter has no learned words, which begin as the name of the class and bring up to 0.23.
     A gain without training comes from the protocol: other prompts, other noise, another base.
     """
     largest = max(abs(found.low), abs(found.high))

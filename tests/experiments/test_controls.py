@@ -11,11 +11,12 @@ from PIL import Image, ImageOps
 from helpers.bases import BaseModel
 from helpers.errors import ExperimentError
 from helpers.experiments.controls import (
+    gain,
     held_out_control,
+    idle,
     judge_control,
-    learning_control,
+    learned,
     reader_control,
-    untrained_control,
 )
 from helpers.photos.load import load_folder
 from helpers.settings import ROOT
@@ -112,8 +113,8 @@ def test_an_untrained_adapter_gains_nothing_and_is_caught(
 ) -> None:
     base, untrained = painted
     judge, heldout = ColourJudge(), noisy((200, 60, 40), 4)
-    assert untrained_control(judge, [untrained], [base], heldout).require().value == 0
-    found = learning_control(judge, [untrained, untrained], [base, base], heldout)
+    assert idle(gain(judge, [untrained], [base], heldout)).require().value == 0
+    found = learned(gain(judge, [untrained, untrained], [base, base], heldout))
     assert not found.holds
     with pytest.raises(ExperimentError, match="control 'learning' failed"):
         found.require()
@@ -124,10 +125,10 @@ def test_an_adapter_that_learned_passes_and_is_no_untrained_one() -> None:
     base = [noisy((60, 60, 200), 6, seed) for seed in range(3)]
     word = [noisy((100, 60, 150), 6, seed) for seed in range(3)]
     tuned = [noisy((190, 60, 60), 6, seed) for seed in range(3)]
-    assert learning_control(judge, tuned, base, heldout).require().value > 0.2
-    learning_control(judge, tuned, word, heldout).require()
+    assert learned(gain(judge, tuned, base, heldout)).require().value > 0.2
+    learned(gain(judge, tuned, word, heldout)).require()
     # A word of its own brings likeness before anything is learned.
-    assert learning_control(judge, word, base, heldout).holds
-    assert not learning_control(judge, word, word, heldout).holds
+    assert learned(gain(judge, word, base, heldout)).holds
+    assert not learned(gain(judge, word, word, heldout)).holds
     # The protocol's own slip: another noise, or another prompt, than that of the base.
-    assert not untrained_control(judge, tuned, base, heldout).holds
+    assert not idle(gain(judge, tuned, base, heldout)).holds
