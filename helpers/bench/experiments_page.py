@@ -44,21 +44,31 @@ def write_page(report: Report, path: Path = PAGE, measured: Path | None = None) 
 
 
 def section(report: Report) -> str:
-    """Machine and time, published shapes, the six recommendations, curves, matrices, controls."""
+    """Machine and time, the six recommendations, controls, and what the tables show."""
     rows = {row["name"]: row for row in report.results}
+    measured = of_tables(rows)
     hours = sum(rows[f"time.{what}"]["value"] for what in ("training", "painting"))
     parts = [
         f"Measured on {report.date[:10]} ({report.machine_in_words}). "
         f"{rows['cells']['value']:.0f} cells took "
         f"{hours:.1f} core hours of training and painting; the last run of the bench, which may "
         f"have found some of them finished, took {report.seconds / 60:.0f} minutes.\n",
-        f"### Published shapes\n\n{_shapes(rows)}",
+        measured["shapes"],
         f"### The six recommendations\n\n{_advice(rows)}",
-        f"### What each step looks like\n\n{_curves(rows)}",
-        f"### One subject after another\n\nSubject fidelity.\n\n{_matrices(rows)}",
+        measured["curves"],
+        measured["matrices"],
         f"### Protocol and controls\n\n{_controls(rows)}",
     ]
     return "\n".join(parts)
+
+
+def of_tables(rows: Rows) -> dict[str, str]:
+    """The parts that follow from the published tables alone: shapes, curves and matrices."""
+    return {
+        "shapes": f"### Published shapes\n\n{_shapes(rows)}",
+        "curves": f"### What each step looks like\n\n{_curves(rows)}",
+        "matrices": f"### One subject after another\n\nSubject fidelity.\n\n{_matrices(rows)}",
+    }
 
 
 def _shapes(rows: Rows) -> str:

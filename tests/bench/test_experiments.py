@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
@@ -28,8 +28,8 @@ from helpers.bench.experiments_advice import (
     rate_verdict,
     steps_verdict,
 )
-from helpers.bench.experiments_page import PAGE, write_page
-from helpers.bench.experiments_shapes import shapes
+from helpers.bench.experiments_page import PAGE, of_tables, write_page
+from helpers.bench.experiments_shapes import number_rows, shape_rows, shapes
 from helpers.bench.report import make_report, read_goals
 from helpers.experiments.intervals import Interval
 from helpers.experiments.measured import COSTS, PICTURES, SUMMARY, Measured
@@ -162,13 +162,24 @@ def test_a_true_run_keeps_to_the_protocol_and_trains_nothing_twice(tmp_path: Pat
 def test_published_tables_keep_to_the_protocol(tmp_path: Path) -> None:
     plan = Plan(base=shipped_base("pocket"), work=tmp_path)
     published = [path.parent for path in tables.PUBLISHED.glob(f"*/{tables.RECORD}")]
-    assert published and {home.name for home in published} <= set(plan.sweeps())
+    assert {home.name for home in published} == set(plan.sweeps())
     for home in published:
         pictures = Measured.read(home, tables.ENDING).pictures
         assert set(pictures.column("picture")) == set(range(plan.pictures))
         trained = {seed for seed in pictures.column("seed") if seed is not None}
         assert trained == set(plan.seeds)
         assert len(set(pictures.column("digest"))) > plan.pictures
+
+
+@pytest.mark.slow
+def test_the_page_says_what_its_tables_say(tmp_path: Path) -> None:
+    """Read as anybody may read them, and calculated anew."""
+    plan = Plan(base=shipped_base("pocket"), work=tmp_path)
+    found = {name: Measured.read(tables.PUBLISHED / name, tables.ENDING) for name in plan.sweeps()}
+    rows = {row.name: asdict(row) for row in (*shape_rows(plan, found), *number_rows(plan, found))}
+    page = PAGE.read_text(encoding="utf-8")
+    for part in of_tables(rows).values():
+        assert part in page
 
 
 @pytest.mark.slow
