@@ -50,8 +50,8 @@ ADVICE = (
                 "one of them; contradict if in none (this machine's memory, pocket base, "
                 "single precision)"),
     Advice(number=5, says="similar subjects are forgotten: do not teach them to one model",
-           rule="confirm if the last one wins wherever it was tried; contradict if nowhere; "
-                "qualify if in some"),
+           rule="confirm if the last one wins wherever it was tried (of the first one's pictures a "
+                "tenth or more turn to it); contradict if nowhere; qualify if in some"),
     Advice(number=6, says="a low rate and growing steps",
            rule="the low rate at the last step against the usual one at as many times fewer: "
                 "confirm if the beach prompt or PRES is better and likeness not worse; contradict "

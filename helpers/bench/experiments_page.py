@@ -67,7 +67,7 @@ def of_tables(rows: Rows) -> dict[str, str]:
     return {
         "shapes": f"### Published shapes\n\n{_shapes(rows)}",
         "curves": f"### What each step looks like\n\n{_curves(rows)}",
-        "matrices": f"### One subject after another\n\nSubject fidelity.\n\n{_matrices(rows)}",
+        "matrices": f"### One subject after another\n\n{_matrices(rows)}",
     }
 
 
@@ -110,8 +110,12 @@ def _matrices(rows: Rows) -> str:
     for name, row in rows.items():
         if name.startswith(("similar", "different")):
             sweep, subject, after = name.split(".")
-            lines.append((sweep, after.removeprefix("after-"), subject, _interval(row)))
-    return markdown(("sweep", "after", "subject", "fidelity [95%]"), lines)
+            if after.startswith("after-"):
+                named = rows[f"{sweep}.{subject}.named-{after}"]
+                after = after.removeprefix("after-")
+                lines.append((sweep, after, subject, _interval(row), _interval(named)))
+    head = ("sweep", "after", "subject", "subject_fidelity", "identification_rate")
+    return markdown(head, lines)
 
 
 def _controls(rows: Rows) -> str:

@@ -6,7 +6,7 @@ that is sure to be there and too small to matter reproduces nothing.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import chain
 from typing import Protocol
@@ -36,6 +36,8 @@ SMALL_COST, FLAT = SEEN, 0.05
 """In CLIP-T, DreamBooth's authors write, people see differences of 0.05."""
 HALF = 0.5
 """Of what was learned: less left is forgotten, more is kept."""
+TAKEN = 0.1
+"""Of a subject's pictures: as many or more that turn to another are a win of that one."""
 
 Found = Mapping[str, Measured]
 
@@ -177,40 +179,73 @@ def _of_priors(plan: Marks, who: str) -> list[Shape]:
 
 def _of_sequences() -> list[Shape]:
     left = "share of the first one's gain that is left"
-    cases: Sequence[tuple[str, str, str, str, Verdict, str]] = [
-        ("similar", "doppler", "fourier", plans.PLAIN.name, below(HALF), "last-wins"),
-        ("similar-back", "fourier", "doppler", plans.PLAIN.name, below(HALF), "last-wins"),
-        ("similar-full", "doppler", "fourier", plans.FULL.name, below(HALF), "last-wins"),
-        ("different", "riobugger", "doppler", plans.PLAIN.name, above(HALF), "both-kept"),
-        ("different-full", "riobugger", "doppler", plans.FULL.name, above(HALF), "both-kept"),
+    turned = "identification rate of the first one: after the last minus before"
+    pairs = [
+        ("similar", "doppler", "fourier", plans.PLAIN.name),
+        ("similar-back", "fourier", "doppler", plans.PLAIN.name),
+        ("similar-full", "doppler", "fourier", plans.FULL.name),
+        ("different", "riobugger", "doppler", plans.PLAIN.name),
+        ("different-full", "riobugger", "doppler", plans.FULL.name),
     ]
-    claims = {
-        "last-wins": "similar subjects: the last one wins",
-        "both-kept": "different subjects: both are kept",
-    }
+    similar, different = pairs[:3], pairs[3:]
 
-    def share(sweep: str, first: str, last: str, way: str) -> Callable[[Found], Interval]:
+    def arms(first: str, last: str, way: str) -> tuple[Arm, Arm]:
         label = {"subject": first, "variant": way, "prompt": "subject"}
-        return lambda found: kept_share(
-            found[sweep], {**label, "after": first}, {**label, "after": last}
+        return {**label, "after": first}, {**label, "after": last}
+
+    def sequence(
+        pair: tuple[str, str, str, str], claim: str, name: str, number: str,
+        find: Callable[[Measured, Arm, Arm], Interval], verdict: Verdict,
+    ) -> Shape:  # fmt: skip
+        sweep, first, last, way = pair
+        return Shape(
+            name=f"shape.{sweep}.{name}",
+            claim=f"{claim} ({first}, then {last}; {way})",
+            number=number,
+            find=lambda found: find(found[sweep], *arms(first, last, way)),
+            verdict=verdict,
         )
+
+    def change(found: Measured, early: Arm, late: Arm) -> Interval:
+        return difference(found, "identified", late, early)
 
     def forgotten(sweep: str, first: str, last: str) -> Callable[[Found], Interval]:
-        label = {"subject": first, "variant": plans.PLAIN.name, "prompt": "subject"}
-        return lambda found: difference(
-            found[sweep], "likeness", {**label, "after": first}, {**label, "after": last}
-        )
+        early, late = arms(first, last, plans.PLAIN.name)
+        return lambda found: difference(found[sweep], "likeness", early, late)
 
     return [
         *(
-            Shape(
-                name=f"shape.{sweep}.{kind}",
-                claim=f"{claims[kind]} ({first}, then {last}; {way})",
-                number=left,
-                find=share(sweep, first, last, way),
-                verdict=verdict,
+            sequence(
+                pair,
+                "similar subjects: the last one wins",
+                "last-wins",
+                turned,
+                change,
+                below(-TAKEN),
             )
-            for sweep, first, last, way, verdict, kind in cases
+            for pair in similar
+        ),
+        *(
+            sequence(
+                pair,
+                "similar subjects: the first one's likeness is lost",
+                "likeness-lost",
+                left,
+                kept_share,
+                below(HALF),
+            )
+            for pair in similar
+        ),
+        *(
+            sequence(
+                pair,
+                "different subjects: both are kept",
+                "both-kept",
+                left,
+                kept_share,
+                above(HALF),
+            )
+            for pair in different
         ),
         *(
             Shape(
@@ -249,9 +284,10 @@ def number_rows(plan: Marks, found: Found) -> list[Row]:
     for sweep, measured in found.items():
         if not sweep.startswith(("similar", "different")):
             continue
-        for record in measured.summary.where(metric="subject_fidelity").records():
-            after = record["after"].replace(" ", "-") or "base"
-            rows.append(_number(f"{sweep}.{record['subject']}.after-{after}", record))
+        for metric, name in (("subject_fidelity", "after"), ("identification_rate", "named-after")):
+            for record in measured.summary.where(metric=metric).records():
+                after = record["after"].replace(" ", "-") or "base"
+                rows.append(_number(f"{sweep}.{record['subject']}.{name}-{after}", record))
     return rows
 
 

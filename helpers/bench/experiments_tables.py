@@ -27,7 +27,7 @@ from helpers.settings import ROOT
 PUBLISHED = ROOT / "docs" / "experiments"
 ENDING = ".csv.gz"
 RECORD = "sweep.json"
-MEASURES = 1
+MEASURES = 2
 """Counts up when the same pictures would give other tables."""
 
 

@@ -15,7 +15,13 @@ from helpers.experiments.controls import held_out_control
 from helpers.experiments.intervals import Interval, bootstrap
 from helpers.experiments.judges import PocketJudge, Remembering
 from helpers.experiments.measured import COSTS, LABEL, PICTURES, SUMMARY, Measured
-from helpers.experiments.metrics import agreement, attribute_hits, drifts, nearest_gaps
+from helpers.experiments.metrics import (
+    agreement,
+    attribute_hits,
+    drifts,
+    identified,
+    nearest_gaps,
+)
 from helpers.experiments.perceptual import diversity_interval, perceptual_distances
 from helpers.experiments.similarity import likeness
 from helpers.experiments.store import CellResult
@@ -37,6 +43,7 @@ _NAMES: Mapping[tuple[str, str], str] = {
     ("drift", "class"): "language_drift",
     ("drift", "other"): "language_drift",
     ("nearest_gap", "subject"): "memorisation_gap",
+    ("identified", "subject"): "identification_rate",
     ("right", ""): "attribute_accuracy",
 }
 """What a column's mean is called, by whom the prompt is about ("" for all)."""
@@ -69,9 +76,7 @@ def measure(
             prompt.name, prompt.about,
         )  # fmt: skip
         label = dict(zip(LABEL, names, strict=True))
-        columns = _score(
-            looking, prompt, subject, real[subject.name], images, bare_images[bare.hash, text]
-        )
+        columns = _score(looking, prompt, subject, real, images, bare_images[bare.hash, text])
         looking.forget(images)
         for number, path in enumerate(result.paths(*snapshot, text)):
             found = {name: column[number] for name, column in columns.items()}
@@ -115,22 +120,24 @@ def _score(
     judge: PocketJudge,
     prompt: Prompt,
     subject: Subject,
-    real: _Real,
+    real: Mapping[str, _Real],
     images: list[Image.Image],
     base: list[Image.Image],
 ) -> dict[str, np.ndarray]:
     """Every column of one prompt's pictures, ``base`` from the same noise without any training."""
-    words = prompt.description(subject)
-    alike, said = likeness(judge, images, real.heldout), agreement(judge, images, words)
+    words, own = prompt.description(subject), real[subject.name]
+    alike, said = likeness(judge, images, own.heldout), agreement(judge, images, words)
     columns = {
         "likeness": alike,
-        "likeness_change": alike - likeness(judge, base, real.heldout),
+        "likeness_change": alike - likeness(judge, base, own.heldout),
         "agreement": said,
         "agreement_change": said - agreement(judge, base, words),
         "drift": drifts(judge, images, base),
     }
     if prompt.about == "subject":
-        columns["nearest_gap"] = nearest_gaps(judge, images, real.training, real.heldout)
+        columns["nearest_gap"] = nearest_gaps(judge, images, own.training, own.heldout)
+        if others := [one.heldout for name, one in real.items() if name != subject.name]:
+            columns["identified"] = identified(judge, images, own.heldout, others)
     if prompt.expects:
         hits = [attribute_hits(judge, images, *one) for one in prompt.expects.items()]
         columns["right"] = np.mean(hits, 0)

@@ -19,7 +19,7 @@ LABEL = ("subject", "variant", "after", "step", "seed", "prompt", "about")
 """What the pictures of one prompt by one training at one mark have in common."""
 PICTURES = (
     *LABEL, "picture", "likeness", "likeness_change", "agreement", "agreement_change", "drift",
-    "nearest_gap", "right", "file", "digest",
+    "nearest_gap", "identified", "right", "file", "digest",
 )  # fmt: skip
 SUMMARY = (
     "subject", "variant", "after", "step", "prompt", "about", "metric", "value", "low", "high",
@@ -47,6 +47,7 @@ class Measured:
 
     ``subject`` is who was measured, ``after`` who was taught last; step 0 is the base, whose seed
     is ``None``. ``likeness_change`` and the like are differences to the base, from the same noise;
+    ``identified`` is 1 if the picture is more like its subject than like any other of the sweep;
     ``digest`` is the beginning of the picture file's SHA-256. ``distances`` are those behind DIV:
     all pairs of each training's pictures of a prompt, by ``LABEL``.
     """

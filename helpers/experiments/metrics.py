@@ -10,11 +10,13 @@ made from the latter (``helpers.experiments.intervals``). All refuse empty input
     DIV                perceptual.diversity          do the pictures still differ?
     language drift     language_drift                how far did prompts without the subject move?
     memorisation       memorisation_gap              likeness, or copies of the training pictures?
+    identification     identification_rate           this subject, or another that resembles it?
     forgetting         forgetting.Forgetting         what became of the subjects before?
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import comb
 
 import numpy as np
@@ -128,6 +130,31 @@ def memorisation_gap(
     the nearest-neighbour gap that goes with every statement on likeness.
     """
     return float(nearest_gaps(judge, generated, training, heldout).mean())
+
+
+def identified(
+    judge: Embedder, generated: Pictures, heldout: Pictures, others: Sequence[Pictures]
+) -> np.ndarray:
+    """1 for each picture (N,) that is more like its subject than like any of ``others``, else 0.
+
+    ``heldout`` are real pictures of the subject, ``others`` real ones of each other subject.
+    Raises ``ExperimentError`` without others: nothing could be mistaken.
+    """
+    require(others, "other subjects")
+    rivals = np.max([likeness(judge, generated, some) for some in others], 0)
+    return (likeness(judge, generated, heldout) > rivals).astype(np.float64)
+
+
+def identification_rate(
+    judge: Embedder, generated: Pictures, heldout: Pictures, others: Sequence[Pictures]
+) -> float:
+    """Share of pictures for which the subject ranks first, 0 to 1: closed-set identification at
+    rank 1 (ISO/IEC 19795-1).
+
+    Where subjects resemble each other, likeness to one comes with likeness to the other and cannot
+    tell whose turn it was; this can. With two subjects, chance is about one half.
+    """
+    return float(identified(judge, generated, heldout, others).mean())
 
 
 def attribute_hits(reader: Reader, pictures: Pictures, label: str, expected: str) -> np.ndarray:
