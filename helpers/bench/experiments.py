@@ -3,7 +3,7 @@
 Three trainings of everything and 64 pictures of each prompt at each step that is looked at; by
 default some 20,000 pictures and 26,000 steps of training. Two processor cores that multiply in half
 precision do them in an hour (0.12 s a step, 0.21 s a picture each), others in two and a half to
-three and a half. All cells go through one store, so that a bench that was interrupted goes on where
+four. All cells go through one store, so that a bench that was interrupted goes on where
 it was; ``outputs/bench`` keeps them. A sweep whose tables are at hand (``experiments_tables``) is
 taken from there.
 

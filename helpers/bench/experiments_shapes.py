@@ -178,36 +178,35 @@ def _of_priors(plan: Marks, who: str) -> list[Shape]:
 
 
 def _of_sequences() -> list[Shape]:
-    left = "share of the first one's gain that is left"
-    turned = "identification rate of the first one: after the last minus before"
-    pairs = [
+    similar = (
         ("similar", "doppler", "fourier", plans.PLAIN.name),
         ("similar-back", "fourier", "doppler", plans.PLAIN.name),
         ("similar-full", "doppler", "fourier", plans.FULL.name),
+    )
+    different = (
         ("different", "riobugger", "doppler", plans.PLAIN.name),
         ("different-full", "riobugger", "doppler", plans.FULL.name),
-    ]
-    similar, different = pairs[:3], pairs[3:]
+    )
 
     def arms(first: str, last: str, way: str) -> tuple[Arm, Arm]:
         label = {"subject": first, "variant": way, "prompt": "subject"}
         return {**label, "after": first}, {**label, "after": last}
 
-    def sequence(
-        pair: tuple[str, str, str, str], claim: str, name: str, number: str,
-        find: Callable[[Measured, Arm, Arm], Interval], verdict: Verdict,
-    ) -> Shape:  # fmt: skip
-        sweep, first, last, way = pair
-        return Shape(
-            name=f"shape.{sweep}.{name}",
-            claim=f"{claim} ({first}, then {last}; {way})",
-            number=number,
-            find=lambda found: find(found[sweep], *arms(first, last, way)),
-            verdict=verdict,
-        )
-
-    def change(found: Measured, early: Arm, late: Arm) -> Interval:
+    def rate_change(found: Measured, early: Arm, late: Arm) -> Interval:
         return difference(found, "identified", late, early)
+
+    numbers: Mapping[Callable[[Measured, Arm, Arm], Interval], str] = {
+        rate_change: "identification rate of the first one: after the last minus before",
+        kept_share: "share of the first one's gain that is left",
+    }
+    cases = (
+        ("last-wins", "similar subjects: the last one wins", similar, rate_change, below(-TAKEN)),
+        ("both-recognised", "different subjects: both are still recognised", different,
+         rate_change, above(-TAKEN)),
+        ("likeness-lost", "similar subjects: the first one's likeness is lost", similar,
+         kept_share, below(HALF)),
+        ("both-kept", "different subjects: both are kept", different, kept_share, above(HALF)),
+    )  # fmt: skip
 
     def forgotten(sweep: str, first: str, last: str) -> Callable[[Found], Interval]:
         early, late = arms(first, last, plans.PLAIN.name)
@@ -215,37 +214,17 @@ def _of_sequences() -> list[Shape]:
 
     return [
         *(
-            sequence(
-                pair,
-                "similar subjects: the last one wins",
-                "last-wins",
-                turned,
-                change,
-                below(-TAKEN),
+            Shape(
+                name=f"shape.{sweep}.{name}",
+                claim=f"{claim} ({first}, then {last}; {way})",
+                number=numbers[find],
+                find=lambda found, sweep=sweep, find=find, two=arms(first, last, way): find(
+                    found[sweep], *two
+                ),
+                verdict=verdict,
             )
-            for pair in similar
-        ),
-        *(
-            sequence(
-                pair,
-                "similar subjects: the first one's likeness is lost",
-                "likeness-lost",
-                left,
-                kept_share,
-                below(HALF),
-            )
-            for pair in similar
-        ),
-        *(
-            sequence(
-                pair,
-                "different subjects: both are kept",
-                "both-kept",
-                left,
-                kept_share,
-                above(HALF),
-            )
-            for pair in different
+            for name, claim, pairs, find, verdict in cases
+            for sweep, first, last, way in pairs
         ),
         *(
             Shape(

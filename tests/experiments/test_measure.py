@@ -162,6 +162,7 @@ def test_metrics_of_the_subject_are_left_empty_for_other_prompts(finished: Finis
     _, _, found, _ = finished
     other = found.pictures.where(about="other")
     assert other.values("nearest_gap") == other.values("right") == [None]
+    assert found.pictures.values("identified") == [None], "alone, nobody is mistaken for another"
     assert "pres" not in found.summary.where(about="subject").values("metric")
 
 

@@ -82,6 +82,14 @@ def test_the_expected_best_is_the_mean_over_all_subsets(
     assert found == pytest.approx([by_hand], abs=1e-9)
 
 
+def test_identification_counts_pictures_that_are_most_like_their_own_subject() -> None:
+    others = [plain("green"), plain("blue")]
+    rate = metrics.identification_rate(JUDGE, plain("red", "red", "green"), plain("red"), others)
+    assert rate == pytest.approx(2 / 3)
+    tied = metrics.identified(JUDGE, plain("red", "green"), plain("red"), [plain("red")])
+    assert tied.tolist() == [0, 0], "as like another is not told apart"
+
+
 def test_attribute_accuracy_counts_what_was_asked_for() -> None:
     pictures = plain("red", "red", "blue", "green")
     assert metrics.attribute_accuracy(JUDGE, pictures, "colour", "red") == 0.5
@@ -98,6 +106,8 @@ def test_attribute_accuracy_counts_what_was_asked_for() -> None:
     lambda: metrics.memorisation_gap(JUDGE, plain("red"), plain("red"), []),
     lambda: metrics.memorisation_gap(JUDGE, plain("red"), [], plain("red")),
     lambda: metrics.attribute_accuracy(JUDGE, [], "colour", "red"),
+    lambda: metrics.identification_rate(JUDGE, [], plain("red"), [plain("blue")]),
+    lambda: metrics.identification_rate(JUDGE, plain("red"), plain("red"), []),
 ])  # fmt: skip
 def test_nothing_to_measure_is_refused(metric: Callable[[], float]) -> None:
     with pytest.raises(ExperimentError, match="too few"):

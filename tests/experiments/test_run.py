@@ -20,8 +20,10 @@ from helpers.experiments.measure import measure
 from helpers.experiments.measured import Measured
 from helpers.experiments.run import SweepProgress, longest_first, run_cells, run_sweep
 from helpers.experiments.runner import LocalRunner
+from helpers.experiments.similarity import subject_fidelity
 from helpers.experiments.store import RECORD, CellResult, Store
 from helpers.experiments.sweep import FOUR_PROMPTS, Subject, Sweep, Variant
+from helpers.photos.load import load_photo
 from helpers.settings import ROOT
 from tests.experiments.colours import ColourJudge
 from tests.experiments.conftest import SHORT, write_subject
@@ -252,6 +254,13 @@ def test_full_fine_tuning_and_sequences_run_and_forgetting_is_measured(
     for variant in ("lora", "full"):
         matrix = found.forgetting(variant, "subject")
         assert matrix.subjects == ("doppler", "riobugger")
+    # What a picture of one is like, the other subject's held-out pictures are the rivals of.
+    for row in found.pictures.records():
+        rival = cat if row["subject"] == subject.name else subject
+        shown = [load_photo(store.folder / row["file"]).image]
+        real = [load_photo(path).image for path in rival.heldout]
+        named = row["likeness"] > subject_fidelity(ColourJudge(), shown, real)
+        assert row["identified"] == float(named)
     tuned = results[next(t.cell.hash for t in sweep.trials if t.seed == 0)]
     prompt = tuned.prompts[0]
     first, second = (tuned.paths(lesson, 2, prompt)[0].read_bytes() for lesson in (0, 1))
