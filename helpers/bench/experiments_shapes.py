@@ -188,12 +188,18 @@ def _of_sequences() -> list[Shape]:
         ("different-full", "riobugger", "doppler", plans.FULL.name),
     )
 
-    def arms(first: str, last: str, way: str) -> tuple[Arm, Arm]:
+    def of_pair(
+        find: Callable[[Measured, Arm, Arm], Interval], sweep: str, first: str, last: str, way: str
+    ) -> Callable[[Found], Interval]:
         label = {"subject": first, "variant": way, "prompt": "subject"}
-        return {**label, "after": first}, {**label, "after": last}
+        early, late = {**label, "after": first}, {**label, "after": last}
+        return lambda found: find(found[sweep], early, late)
 
     def rate_change(found: Measured, early: Arm, late: Arm) -> Interval:
         return difference(found, "identified", late, early)
+
+    def forgotten(found: Measured, early: Arm, late: Arm) -> Interval:
+        return difference(found, "likeness", early, late)
 
     numbers: Mapping[Callable[[Measured, Arm, Arm], Interval], str] = {
         rate_change: "identification rate of the first one: after the last minus before",
@@ -201,16 +207,12 @@ def _of_sequences() -> list[Shape]:
     }
     cases = (
         ("last-wins", "similar subjects: the last one wins", similar, rate_change, below(-TAKEN)),
-        ("both-recognised", "different subjects: both are still recognised", different,
+        ("still-recognised", "different subjects: the first one is still recognised", different,
          rate_change, above(-TAKEN)),
         ("likeness-lost", "similar subjects: the first one's likeness is lost", similar,
          kept_share, below(HALF)),
         ("both-kept", "different subjects: both are kept", different, kept_share, above(HALF)),
     )  # fmt: skip
-
-    def forgotten(sweep: str, first: str, last: str) -> Callable[[Found], Interval]:
-        early, late = arms(first, last, plans.PLAIN.name)
-        return lambda found: difference(found[sweep], "likeness", early, late)
 
     return [
         *(
@@ -218,9 +220,7 @@ def _of_sequences() -> list[Shape]:
                 name=f"shape.{sweep}.{name}",
                 claim=f"{claim} ({first}, then {last}; {way})",
                 number=numbers[find],
-                find=lambda found, sweep=sweep, find=find, two=arms(first, last, way): find(
-                    found[sweep], *two
-                ),
+                find=of_pair(find, sweep, first, last, way),
                 verdict=verdict,
             )
             for name, claim, pairs, find, verdict in cases
@@ -231,7 +231,7 @@ def _of_sequences() -> list[Shape]:
                 name=f"shape.{sweep}.zero-forgetting",
                 claim=f"separate adapters: zero forgetting ({first}, then {last})",
                 number="fidelity just taught minus fidelity after the swap",
-                find=forgotten(sweep, first, last),
+                find=of_pair(forgotten, sweep, first, last, plans.PLAIN.name),
                 verdict=lambda one: "yes" if one.low == one.high == 0 else "no",
             )
             for sweep, first, last in (
