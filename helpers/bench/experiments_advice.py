@@ -12,7 +12,7 @@ from typing import Any
 
 from helpers.bench.costs import Costs
 from helpers.bench.experiments_shapes import LEAST, Found, Marks
-from helpers.bench.report import Row
+from helpers.bench.report import Row, measured
 from helpers.experiments import plans
 from helpers.experiments.effects import Arm, above, below, difference
 from helpers.experiments.intervals import Interval
@@ -48,7 +48,7 @@ ADVICE = (
     Advice(number=4, says="its instance type: a larger GPU for prior preservation",
            rule="confirm if it takes a quarter more memory in full and with LoRA; qualify if in "
                 "one of them; contradict if in none (this machine's memory, pocket base, "
-                "single precision)"),
+                "single precision; of several measurements all must say so)"),
     Advice(number=5, says="similar subjects are forgotten: do not teach them to one model",
            rule="confirm if the last one wins wherever it was tried (of the first one's pictures a "
                 "tenth or more turn to it); contradict if nowhere; qualify if in some"),
@@ -61,7 +61,7 @@ ADVICE = (
 
 
 def advice_rows(
-    plan: Any, found: Found, shapes: Sequence[Row], costs: Costs
+    plan: Any, found: Found, shapes: Sequence[Row], costs: Sequence[Costs]
 ) -> list[Row]:  # fmt: skip
     """The numbers that the six rules look at, and their six verdicts."""
     animal = beyond_untrained(found, "animal", plan.usual, variant=plans.OFF.name)
@@ -78,7 +78,10 @@ def advice_rows(
     rate = _rates(plan, found)
     reproduced = {row.name: row.reproduced for row in shapes}
     ratios = {
-        way: costs.found[f"{way} on"].training_bytes / costs.found[f"{way} off"].training_bytes
+        way: [
+            one.found[f"{way} on"].training_bytes / one.found[f"{way} off"].training_bytes
+            for one in costs
+        ]
         for way in (plans.LORA.name, plans.FULL.name)
     }
     verdicts = (
@@ -97,7 +100,7 @@ def advice_rows(
             Row(name=name, value=one.value, spread=(one.low, one.high))
             for name, one in numbers.items()
         ),
-        *(Row(name=f"advice.memory.{way}", value=ratio) for way, ratio in ratios.items()),
+        *(measured(f"advice.memory.{way}", some) for way, some in ratios.items()),
         *(
             Row(name=f"advice.{one.number}", value=verdict)
             for one, verdict in zip(ADVICE, verdicts, strict=True)
@@ -135,10 +138,13 @@ def priors_verdict(reproduced: Mapping[str, str | None]) -> str:
     return CONTRADICT if (face, animal) == ("no", "yes") else UNCLEAR
 
 
-def memory_verdict(ratios: Sequence[float]) -> str:
-    """Memory of a training with prior preservation, divided by that without."""
-    much = [ratio >= MUCH_MORE_MEMORY for ratio in ratios]
-    return CONFIRM if all(much) else QUALIFY if any(much) else CONTRADICT
+def memory_verdict(ratios: Sequence[Sequence[float]]) -> str:
+    """Memory of a training with prior preservation, divided by that without: by way of training,
+    one number a measurement."""
+    much = [min(some) >= MUCH_MORE_MEMORY for some in ratios]
+    if any(much):
+        return CONFIRM if all(much) else QUALIFY
+    return CONTRADICT if max(map(max, ratios)) < MUCH_MORE_MEMORY else UNCLEAR
 
 
 def forgetting_verdict(last_wins: Sequence[str | None]) -> str:

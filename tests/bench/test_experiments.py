@@ -54,7 +54,7 @@ def test_the_whole_bench_answers_every_goal_fills_the_page_and_keeps_its_cells(
     plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     costs = Costs(found={f"{way} {on}": COST for way in ("LoRA", "full") for on in ("off", "on")})
-    monkeypatch.setattr(experiments, "_costs", lambda plan: costs)
+    monkeypatch.setattr(experiments, "_costs", lambda plan: [costs])
 
     def stop(text: str) -> None:
         if text == "measured: rate":
@@ -232,8 +232,10 @@ def test_priors(face: str, animal: str, said: str) -> None:
 
 
 def test_memory_and_forgetting() -> None:
-    assert [memory_verdict(two) for two in ((1.3, 1.4), (1.0, 1.3), (1.0, 1.1))] == [
-        CONFIRM, QUALIFY, CONTRADICT,
+    more, mixed, same = (1.3, 1.4), (1.2, 1.3), (1.0, 1.1)
+    assert [memory_verdict(two) for two in ((more, more), (same, more), (same, same),
+                                            (same, mixed))] == [
+        CONFIRM, QUALIFY, CONTRADICT, UNCLEAR,
     ]  # fmt: skip
     said = (("yes",) * 3, ("yes", "no", "no"), ("no",) * 3, ("no", "unclear", "no"))
     assert list(map(forgetting_verdict, said)) == [CONFIRM, QUALIFY, CONTRADICT, UNCLEAR]
